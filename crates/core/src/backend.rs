@@ -1,0 +1,116 @@
+//! The port to a platform that runs batches.
+
+use std::{pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use uuid::Uuid;
+
+use crate::{
+    Action, BackendName, Batch, BatchSpec, Capabilities, Context, Cursor, Detail, Effect, Error, Fate, Log, LogQuery,
+    NativeId, Page, Payload, Principal, Project, Result,
+};
+
+/// Batches as they change, from a backend that can tell by itself.
+pub type Changes = Pin<Box<dyn Stream<Item = Batch<NativeId>> + Send>>;
+
+/// A platform that runs batches.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// As last probed: a Kyuubi 1.6 can do less than a 1.12.
+    fn capabilities(&self) -> Arc<Capabilities>;
+
+    /// Asks the platform whether it lives and what it can do.
+    async fn probe(&self, ctx: &Context) -> Result<Arc<Capabilities>>;
+
+    /// Pure: the exact upstream request and each field's fate. `submit` sends it, `explain` prints it, so `explain` cannot lie.
+    fn plan(&self, intent: Intent) -> Result<Plan>;
+
+    /// Sends the plan. Asked at most once for one intent, unless the backend is idempotent on its marker.
+    async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError>;
+
+    /// Whether a submit of unknown outcome went through.
+    async fn look_up(&self, ctx: &Context, marker: &Marker) -> Result<Sighting>;
+
+    /// One batch as it is now.
+    async fn get(&self, ctx: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>>;
+
+    /// One step of a walk over all batches; filtering and order are the ledger's.
+    async fn scan(&self, ctx: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>>;
+
+    /// A page of lines, or a stream of all.
+    async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log>;
+
+    /// Acts on one batch.
+    async fn control(&self, ctx: &Context, id: &NativeId, action: Action) -> Result<Effect>;
+
+    /// Batches as they change. `None`: the backend cannot tell and has to be asked.
+    fn changes(&self) -> Option<Changes> {
+        None
+    }
+}
+
+/// What a submit is found again by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// Our id of the intent.
+    pub uuid: Uuid,
+    /// The name sent along, where the name is the marker.
+    pub name: Option<String>,
+}
+
+/// A batch that is to be submitted, with the ids that it will have.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// What it will be found by.
+    pub marker: Marker,
+    /// To which backend.
+    pub backend: BackendName,
+    /// What to run, unmasked: this is what is sent, never what is stored.
+    pub spec: Arc<BatchSpec>,
+    /// Uploaded files.
+    pub files: Arc<Vec<Payload>>,
+    /// Who submits it.
+    pub principal: Principal,
+    /// The project that it came with.
+    pub project: Option<Project>,
+}
+
+/// The exact upstream request and each field's fate.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What it was made from.
+    pub intent: Intent,
+    /// The request as it will be sent, in the backend's own terms.
+    pub request: Bytes,
+    /// What becomes of each field that the client gave.
+    pub fates: Vec<Fate>,
+}
+
+/// The difference on which "at most one job" rests.
+#[derive(Debug)]
+pub enum SubmitError {
+    /// Not one byte was sent.
+    NotSent(Error),
+    /// The backend said no.
+    Refused(Error),
+    /// Nobody knows.
+    Unknown(Error),
+}
+
+/// What became of a submit of unknown outcome.
+#[derive(Debug)]
+pub enum Sighting {
+    /// It went through.
+    Found(Box<Batch<NativeId>>),
+    /// It was refused, but left a record behind (Livy).
+    Ghost(NativeId),
+    /// It is not there.
+    Absent {
+        /// Whether another known job was seen by the same look; else the backend may have lost its memory.
+        others_seen: bool,
+    },
+    /// The backend gives back nothing to tell it by.
+    CannotTell,
+}

@@ -1,0 +1,292 @@
+//! The port to the only durable state: who asked for what, under which ids, where it runs and how far it got.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{
+    App, BackendName, Batch, BatchId, BatchRef, BatchSpec, BatchState, DialectName, Error, Fate, KeptLog, ListQuery,
+    ListenerName, Marker, Millis, NativeId, Page, Principal, Project, Replay, Result, Revival, RowId, Times,
+};
+
+/// The ledger. Every method that changes something is durable when it returns.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Key check, name check, ids and insert in one transaction.
+    async fn intend(&self, new: NewIntent) -> Result<Intended>;
+
+    /// Marks the intent as being sent; refuses a lost lease. Asked immediately before the first byte.
+    async fn may_send(&self, lease: &Lease) -> Result<()>;
+
+    /// Compare and set under the lease. Settling again with the same verdict changes nothing.
+    async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry>;
+
+    /// Open intents whose lease has run out or whose holder is this one's past life: at start, and take-over.
+    async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>>;
+
+    /// The batch that a client names. A name finds the newest batch that the scope's dialect lists under it.
+    async fn find(&self, wanted: &BatchRef, scope: &Scope) -> Result<Option<Entry>>;
+
+    /// The rows of batches that were seen on a backend; made where there is none and `foreign` is asked for.
+    async fn bind(&self, backend: &BackendName, seen: &[NativeIdentity]) -> Result<Vec<Bound>>;
+
+    /// Never backwards; the rows as they now stand, in the order given.
+    async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>>;
+
+    /// Marks that somebody asked for the end of these batches; the rows as they now stand.
+    async fn ask_cancel(&self, rows: &[RowId]) -> Result<Vec<Entry>>;
+
+    /// Batches whose end was asked for and is not seen yet.
+    async fn unended_cancels(&self, limit: usize) -> Result<Vec<Entry>>;
+
+    /// Filter, order, window and total over what the scope shows.
+    async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>>;
+
+    /// The last page of a log that was kept with an observation.
+    async fn kept_log(&self, row: RowId) -> Result<Option<KeptLog>>;
+
+    /// Shows the rows no longer to clients of this dialect.
+    async fn hide(&self, rows: &[RowId], from: &DialectName) -> Result<()>;
+
+    /// Drops rows that ended longer ago than they are kept; how many.
+    async fn expire(&self, keep: &Retention) -> Result<u64>;
+
+    /// Rows in their order, for export.
+    async fn dump(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Entry>>;
+
+    /// How the store is doing.
+    async fn health(&self) -> Health;
+}
+
+/// An intent to be written.
+#[derive(Clone, Debug)]
+pub struct NewIntent {
+    /// Our id and what the submit is found by.
+    pub marker: Marker,
+    /// Where it will go.
+    pub backend: BackendName,
+    /// The dialect it came by.
+    pub dialect: DialectName,
+    /// The listener it came by.
+    pub listener: ListenerName,
+    /// Who asks.
+    pub principal: Principal,
+    /// The project it came with.
+    pub project: Option<Project>,
+    /// What to run. The ledger masks secrets before it stores anything.
+    pub spec: Arc<BatchSpec>,
+    /// What the backend will not get.
+    pub unmapped: Vec<Fate>,
+    /// The client's own key.
+    pub key: Option<KeyClaim>,
+    /// Refuse it if a batch that the dialect lists has its name; such a batch is alive or ended at or after this.
+    pub unique_name: Option<Millis>,
+    /// Who will send it, and until when nobody else may.
+    pub claim: Claim,
+}
+
+/// A hold on an intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Who.
+    pub holder: Holder,
+    /// For how long.
+    pub lease: Duration,
+}
+
+/// A process that sends intents; another after each start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(pub Arc<str>);
+
+/// A client's own key for one submit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyClaim {
+    /// The key.
+    pub value: String,
+    /// What a repeated submit is answered.
+    pub replay: Replay,
+    /// Of the request, to tell a repeated one from another one.
+    pub fingerprint: [u8; 32],
+}
+
+/// What came of writing an intent.
+#[derive(Debug)]
+pub enum Intended {
+    /// It is written and may be sent under this lease.
+    Fresh(Entry, Lease),
+    /// The first submit with this key is still on its way.
+    InFlight(Entry),
+    /// A submit with this key has had its definite answer.
+    Answered(Entry),
+    /// The key was used for another request.
+    KeyReused,
+    /// The id is that of another principal's batch.
+    NotYours,
+    /// Another listed batch has the name; the integer was taken and is lost, as Livy's is.
+    NameTaken {
+        /// That integer.
+        ordinal: u32,
+    },
+}
+
+/// The right to send and settle one intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Which.
+    pub row: RowId,
+    /// Counts the holders; an older fence is refused.
+    pub fence: u64,
+    /// When it ends.
+    pub until: Millis,
+}
+
+/// How a submit ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The backend has it.
+    Accepted(Box<NativeIdentity>),
+    /// The backend said no; the row is kept for its key, and shown to nobody.
+    Refused(Error),
+    /// Nobody knows yet.
+    Ambiguous,
+    /// It never went through, for this reason.
+    Failed(String),
+}
+
+/// How far a submit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Written, nothing sent.
+    Intended,
+    /// The first byte may have been sent.
+    Sending,
+    /// Nobody knows whether it went through.
+    Ambiguous,
+    /// The backend has it.
+    Accepted,
+    /// The backend said no.
+    Refused,
+    /// It never went through.
+    Failed,
+}
+
+impl Phase {
+    /// All phases.
+    pub const ALL: [Self; 6] =
+        [Self::Intended, Self::Sending, Self::Ambiguous, Self::Accepted, Self::Refused, Self::Failed];
+
+    /// Whether the outcome is not known yet.
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Intended | Self::Sending | Self::Ambiguous => true,
+            Self::Accepted | Self::Refused | Self::Failed => false,
+        }
+    }
+
+    /// The word of the store and the logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Intended => "intended",
+            Self::Sending => "sending",
+            Self::Ambiguous => "ambiguous",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A batch as its backend knows it, for its row.
+#[derive(Clone, Debug)]
+pub struct NativeIdentity {
+    /// The backend's id.
+    pub native: NativeId,
+    /// What was seen.
+    pub batch: Arc<Batch<NativeId>>,
+    /// Make a row where there is none.
+    pub foreign: bool,
+}
+
+/// What became of one [`NativeIdentity`].
+#[derive(Clone, Debug)]
+pub enum Bound {
+    /// Its row.
+    Row(Entry),
+    /// There is none, and none was to be made.
+    None,
+}
+
+/// What a client of a dialect can see.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Whose clients: rows hidden from them are not there.
+    pub dialect: DialectName,
+    /// On these backends; `None`: on any.
+    pub backends: Option<Vec<BackendName>>,
+    /// In these projects or in none; `None`: in any.
+    pub projects: Option<Vec<Project>>,
+    /// Whether batches without a project are shown beside those of `projects`.
+    pub unscoped: bool,
+    /// Lists and names show ended batches that ended at or after this; by id all are shown.
+    pub ended_from: Option<Millis>,
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its number.
+    pub row: RowId,
+    /// Where the batch runs.
+    pub backend: BackendName,
+    /// The dialect it came by; `None` for one first seen on its backend.
+    pub dialect: Option<DialectName>,
+    /// How far its submit is.
+    pub phase: Phase,
+    /// What its submit is found by.
+    pub marker: Marker,
+    /// The batch as last seen, secrets masked.
+    pub batch: Arc<Batch<BatchId>>,
+    /// What the backend did not get, by name.
+    pub unmapped: Arc<Vec<String>>,
+    /// When the submit was refused or failed: why.
+    pub refusal: Option<String>,
+}
+
+/// What was seen of a batch.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// Which.
+    pub row: RowId,
+    /// Its state.
+    pub state: BatchState,
+    /// Its attempt, where the backend counts them.
+    pub attempt: Option<u32>,
+    /// Whether it may have come back to life.
+    pub revival: Revival,
+    /// Its times.
+    pub times: Times,
+    /// Its application.
+    pub app: App,
+    /// Why it ended.
+    pub diagnostic: Option<String>,
+    /// The end of its log, to be kept.
+    pub log: Option<KeptLog>,
+}
+
+/// How long rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Rows that ended before this are dropped.
+    pub ended_before: Millis,
+    /// How many at once.
+    pub limit: usize,
+}
+
+/// How the store is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It takes writes.
+    Good,
+    /// It does not, for this reason.
+    Bad(String),
+}

@@ -1,0 +1,43 @@
+//! The batch domain of Batchlingua and its two ports.
+//!
+//! An operation is decoded from any dialect, runs on any backend, and its outcome is encoded back: there is no pair-wise code, so every
+//! dialect and every backend meets the others only in the types of this crate. An id changes its type on its way ([`BatchRef`] as a
+//! client wrote it, [`BatchId`] as the ledger knows it, [`NativeId`] as the backend calls it), so that a backend's id cannot reach a
+//! client unmapped, nor a client's id a backend.
+//!
+//! Absent on purpose: HTTP, serde derives, a runtime. What a type looks like on a wire or in a table is the business of the crate that
+//! owns that wire or table.
+
+mod backend;
+mod batch;
+mod capabilities;
+mod context;
+mod error;
+mod ledger;
+mod names;
+mod operation;
+pub mod redact;
+mod spec;
+mod state;
+
+pub use backend::{Backend, Changes, Intent, Marker, Plan, Sighting, SubmitError};
+pub use batch::{
+    App, Batch, Controlled, Effect, KeptLog, Log, LogBody, Native, Notes, Outcome, Page, Reply, Step, Times,
+};
+pub use capabilities::{ActionSet, Capabilities, Marking};
+pub use context::{Clock, Context, Credentials, Principal, SystemClock};
+pub use error::{Clash, Error, ErrorKind, Fault, Missing, NativeError, Result};
+pub use ledger::{
+    Bound, Claim, Entry, Health, Holder, Intended, KeyClaim, Lease, Ledger, NativeIdentity, NewIntent, Observation,
+    Phase, Retention, Scope, Verdict,
+};
+pub use names::{
+    BackendName, BatchId, BatchRef, Cursor, DialectName, ListenerName, Millis, NativeId, Project, RequestId, RowId,
+};
+pub use operation::{
+    Action, Detail, Filter, IdempotencyKey, Lines, ListQuery, LogQuery, LogSource, Operation, Order, Payload, Replay,
+    Selection, SortKey, Submission, Window,
+};
+pub use spec::{BatchKind, BatchSpec, Conf, Extension, Fate, Field, FieldClass, Size, Treatment};
+pub use state::{BatchState, Revival, Standing, StateSet};
+pub use uuid::Uuid;

@@ -1,0 +1,2 @@
+//! The `batchlingua` binary.
+fn main() {}
