@@ -1,1 +1,28 @@
-//! To be written.
+//! The HTTP face that all adapters share.
+//!
+//! An adapter is a [`Dialect`] (bytes of a client to an operation, an outcome to bytes), a platform (a [`batchlingua_core::Backend`]) or
+//! both; [`Adapter`] is its one row in the server's table. What adapters would otherwise each write for themselves is here: the head of a
+//! request with its path taken apart, the route table, bodies, JSON read by position, content codings, Basic credentials, forms spooled to
+//! disk, and settings that report every fault with its key.
+//!
+//! Absent on purpose: any dialect's words, and the socket.
+
+mod adapter;
+mod basic;
+mod body;
+mod coding;
+mod form;
+mod head;
+mod json;
+mod route;
+mod settings;
+
+pub use adapter::{Adapter, Decoded, Dialect, DialectMaker, OpenContext, Opener, Platform, PlatformMaker};
+pub use basic::basic_credentials;
+pub use body::{Body, BodyError, Part, RequestBody};
+pub use coding::{Coding, decode_body, encode_body};
+pub use form::{FormLimits, read_form};
+pub use head::{Face, Query, RequestHead, Target};
+pub use json::{JsonFault, JsonFaultKind, Kind, Member, Members, Place, Value, check_depth, decode_text};
+pub use route::{BodyKind, Match, Miss, Route, find};
+pub use settings::{ConfigError, Settings, parse_bytes, parse_duration};

@@ -1,0 +1,84 @@
+//! What an adapter offers, and its one row in the server's table.
+
+use std::sync::Arc;
+
+use batchlingua_core::{Backend, BackendName, BatchId, BatchRef, Clock, Credentials, Error, Operation, Reply, Result};
+use futures_util::future::BoxFuture;
+use http::Response;
+
+use crate::{Body, ConfigError, Miss, RequestBody, RequestHead, Route, Settings};
+
+/// A dialect as a server speaks it: sync, over bytes already read, so that a golden file can test it without a socket.
+pub trait Dialect: Send + Sync + 'static {
+    /// Every call that it serves.
+    fn routes(&self) -> &'static [Route];
+
+    /// Whether a path is this dialect's on a listener that serves several, even if no route fits it.
+    fn claims(&self, head: &RequestHead) -> bool;
+
+    /// What the client shows to prove who it is. A signature covers the body.
+    fn credentials(&self, head: &RequestHead, body: &RequestBody) -> Result<Option<Credentials>>;
+
+    /// What must hold before the body is read, such as Livy's rule about `X-Requested-By`.
+    fn admit(&self, head: &RequestHead) -> Result<(), Box<Response<Body>>> {
+        let _ = head;
+        Ok(())
+    }
+
+    /// What the client asks. A fault that the product would report in words of its own carries them as `native`.
+    fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded>;
+
+    /// The outcome in the client's words.
+    fn encode(&self, head: &RequestHead, reply: &Reply<BatchId>) -> Response<Body>;
+
+    /// A failure in the client's words.
+    fn encode_error(&self, head: &RequestHead, error: &Error) -> Response<Body>;
+
+    /// No route fits.
+    fn encode_miss(&self, head: &RequestHead, miss: &Miss) -> Response<Body>;
+}
+
+/// What a request turned out to be.
+#[derive(Debug)]
+pub enum Decoded {
+    /// An operation on batches.
+    Operation(Operation<BatchRef>),
+    /// A call that needs neither ledger nor backend, such as a version.
+    Answer(Response<Body>),
+    /// To be passed on untouched to a backend of this dialect; where there is none, this is the answer.
+    Relay(Response<Body>),
+}
+
+/// What a platform offers.
+pub struct Platform {
+    /// Batches.
+    pub backend: Arc<dyn Backend>,
+}
+
+/// What a platform is opened with.
+#[derive(Clone)]
+pub struct OpenContext {
+    /// Its name in the configuration.
+    pub name: BackendName,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Opens a platform whose settings have been checked. Checking is apart from opening, so that `check` touches nothing.
+pub type Opener = Box<dyn FnOnce(OpenContext) -> BoxFuture<'static, Result<Platform>> + Send>;
+
+/// Makes a dialect from its settings.
+pub type DialectMaker = fn(Settings) -> Result<Arc<dyn Dialect>, Vec<ConfigError>>;
+
+/// Checks the settings of a platform.
+pub type PlatformMaker = fn(Settings) -> Result<Opener, Vec<ConfigError>>;
+
+/// One row of the server's table. A half that does not exist is `None`, never a stub.
+pub struct Adapter {
+    /// Its name: the `kind` of a backend, an entry of a listener's `dialects`.
+    pub name: &'static str,
+    /// Makes the dialect from `[dialect.<name>]`.
+    pub dialect: Option<DialectMaker>,
+    /// Checks `[backend.<any>]` of this kind.
+    pub platform: Option<PlatformMaker>,
+}

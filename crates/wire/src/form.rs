@@ -1,0 +1,168 @@
+//! Forms, spooled: the part that says what to run may come after the file that is run, and memory stays flat whatever is uploaded.
+//!
+//! A part with a file name goes to `dir` under a name of our own (never the client's), readable by this user only; the client's name is
+//! kept without any directory. Whatever was written is removed again if the form turns out not to be whole.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use batchlingua_core::{Error, ErrorKind, Payload, Uuid};
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use tokio::{fs, io::AsyncWriteExt};
+
+use crate::{BodyError, Part, RequestBody};
+
+/// The bounds of a form.
+#[derive(Clone, Debug)]
+pub struct FormLimits {
+    /// Where files go.
+    pub dir: PathBuf,
+    /// Most parts.
+    pub max_parts: usize,
+    /// Most bytes of a part that is no file.
+    pub max_value: usize,
+    /// Most bytes of all files together.
+    pub max_files: u64,
+}
+
+/// Reads a form of this content type to its end.
+pub async fn read_form<S>(content_type: &str, body: S, limits: &FormLimits) -> Result<RequestBody, Error>
+where
+    S: Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
+{
+    let boundary = multer::parse_boundary(content_type)
+        .map_err(|_| Error::invalid("Content-Type", "the form's Content-Type names no boundary"))?;
+    let mut spooled = Vec::new();
+    let read = read_parts(multer::Multipart::new(body, boundary), limits, &mut spooled).await;
+    if read.is_err() {
+        for path in spooled {
+            // Nothing half-done stays behind; a file that is gone already is what we want.
+            let _ = fs::remove_file(path).await;
+        }
+    }
+    read.map(RequestBody::Form)
+}
+
+async fn read_parts(
+    mut form: multer::Multipart<'_>,
+    limits: &FormLimits,
+    spooled: &mut Vec<PathBuf>,
+) -> Result<BTreeMap<String, Part>, Error> {
+    let broken = |error: multer::Error| Error::invalid("body", "the form cannot be read to its end").caused_by(error);
+    let mut parts = BTreeMap::new();
+    let (mut count, mut file_bytes) = (0, 0);
+    while let Some(mut field) = form.next_field().await.map_err(broken)? {
+        count += 1;
+        if count > limits.max_parts {
+            return Err(too_large("max_parts", limits.max_parts as u64, "parts of a form"));
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        let part = match field.file_name().map(base_name) {
+            Some(file_name) => {
+                fs::create_dir_all(&limits.dir)
+                    .await
+                    .map_err(|error| Error::internal(format!("upload_dir: {error}")))?;
+                let path = limits.dir.join(Uuid::new_v4().to_string());
+                let mut file =
+                    create_private(&path).await.map_err(|error| Error::internal(format!("upload_dir: {error}")))?;
+                spooled.push(path.clone());
+                let mut bytes = 0;
+                while let Some(chunk) = field.chunk().await.map_err(broken)? {
+                    bytes += chunk.len() as u64;
+                    file_bytes += chunk.len() as u64;
+                    if file_bytes > limits.max_files {
+                        return Err(too_large("max_upload", limits.max_files, "bytes of files"));
+                    }
+                    file.write_all(&chunk).await.map_err(|error| Error::internal(format!("upload_dir: {error}")))?;
+                }
+                file.flush().await.map_err(|error| Error::internal(format!("upload_dir: {error}")))?;
+                Part::File(Payload { part: name.clone(), file_name, bytes, path })
+            }
+            None => {
+                let mut value = BytesMut::new();
+                while let Some(chunk) = field.chunk().await.map_err(broken)? {
+                    if value.len() + chunk.len() > limits.max_value {
+                        return Err(too_large("max_body", limits.max_value as u64, "bytes of a form's value"));
+                    }
+                    value.extend_from_slice(&chunk);
+                }
+                Part::Small(value.freeze())
+            }
+        };
+        parts.insert(name, part);
+    }
+    Ok(parts)
+}
+
+async fn create_private(path: &PathBuf) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(path).await
+}
+
+/// A client's file name without any directory; what would name one becomes `file`.
+fn base_name(given: &str) -> String {
+    let name = given.rsplit(['/', '\\']).next().unwrap_or(given).trim_matches('\0');
+    match name {
+        "" | "." | ".." => "file".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn too_large(limit: &'static str, max: u64, what: &str) -> Error {
+    Error::new(ErrorKind::TooLarge { limit, max }, format!("more than {max} {what} ({limit})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn limits(dir: &std::path::Path) -> FormLimits {
+        FormLimits { dir: dir.to_owned(), max_parts: 3, max_value: 20, max_files: 100 }
+    }
+
+    async fn read(dir: &std::path::Path, body: &str) -> Result<RequestBody, Error> {
+        // One byte at a time: a boundary may fall anywhere.
+        let bytes: Vec<_> = body.bytes().map(|b| Ok(Bytes::copy_from_slice(&[b]))).collect();
+        read_form("multipart/form-data; boundary=x", futures_util::stream::iter(bytes), &limits(dir)).await
+    }
+
+    fn part(disposition: &str, content: &str) -> String {
+        format!("--x\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{content}\r\n")
+    }
+
+    fn left_in(dir: &std::path::Path) -> Result<usize, Infallible> {
+        Ok(std::fs::read_dir(dir).map_or(0, Iterator::count))
+    }
+
+    #[tokio::test]
+    async fn a_file_is_spooled_and_the_json_part_may_come_last() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let body = part("name=\"resourceFile\"; filename=\"../../etc/a.jar\"", "jar bytes")
+            + &part("name=\"batchRequest\"", "{\"a\":1}")
+            + "--x--\r\n";
+        let RequestBody::Form(parts) = read(dir.path(), &body).await.expect("a form") else { panic!("a form") };
+        let Some(Part::File(file)) = parts.get("resourceFile") else { panic!("a file") };
+        assert_eq!((file.file_name.as_str(), file.bytes), ("a.jar", 9));
+        assert_eq!(std::fs::read(&file.path).expect("spooled"), b"jar bytes");
+        assert!(matches!(parts.get("batchRequest"), Some(Part::Small(json)) if json == "{\"a\":1}"));
+    }
+
+    #[tokio::test]
+    async fn nothing_stays_behind_when_a_form_is_cut_or_too_large() {
+        let file = part("name=\"f\"; filename=\"f\"", &"y".repeat(60));
+        let cut = file.clone();
+        let large = file.clone() + &part("name=\"g\"; filename=\"g\"", &"y".repeat(60)) + "--x--\r\n";
+        let many = file.clone() + &part("name=\"a\"", "1").repeat(3) + "--x--\r\n";
+        let long = file + &part("name=\"a\"", &"1".repeat(21)) + "--x--\r\n";
+        for body in [cut, large, many, long] {
+            let dir = tempfile::tempdir().expect("a directory");
+            read(dir.path(), &body).await.expect_err("not whole");
+            assert_eq!(left_in(dir.path()), Ok(0));
+        }
+    }
+}

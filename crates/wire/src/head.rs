@@ -1,0 +1,206 @@
+//! The head of a request, its target taken apart once.
+//!
+//! A path is split at its slashes before it is decoded, so that `%2F` stays inside its segment; path parameters (`;v=1`) are dropped, as
+//! the servlet containers of all four products do. A method is matched without regard to case, as Jetty does.
+
+use std::{borrow::Cow, sync::Arc};
+
+use batchlingua_core::{ListenerName, Principal, RequestId};
+use http::{HeaderMap, Method, Version, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use crate::Route;
+
+/// What dialects need to know of the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Face {
+    /// Its name.
+    pub listener: ListenerName,
+    /// The address that clients are told, without a slash at its end.
+    pub public_url: String,
+    /// What is cut off in front of paths, and put back into `Location`.
+    pub path_prefix: String,
+    /// Whether Livy's rule about `X-Requested-By` holds.
+    pub csrf: bool,
+    /// Whether the listener serves one dialect only, and so answers as that product does even outside its paths.
+    pub single: bool,
+    /// Whether principals are authenticated.
+    pub authenticated: bool,
+}
+
+/// A request without its body.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The request's id.
+    pub id: RequestId,
+    /// Upper case.
+    pub method: Method,
+    /// Path and query.
+    pub target: Target,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// HTTP's version.
+    pub version: Version,
+    /// The listener.
+    pub face: Arc<Face>,
+    /// Who asks, once that is known.
+    pub principal: Principal,
+    /// The route that fits.
+    pub route: Option<&'static Route>,
+    /// What stands in the route's braces, in order.
+    pub params: Vec<String>,
+}
+
+impl RequestHead {
+    /// Takes a request's head apart. `None`: the target's escapes cannot be read.
+    pub fn new(id: RequestId, parts: &Parts, face: Arc<Face>) -> Option<Self> {
+        let target = Target::parse(parts.uri.path(), parts.uri.query(), &face.path_prefix)?;
+        let method = match parts.method.as_str() {
+            upper if upper.bytes().all(|b| !b.is_ascii_lowercase()) => parts.method.clone(),
+            mixed => Method::from_bytes(mixed.to_ascii_uppercase().as_bytes()).ok()?,
+        };
+        let headers = parts.headers.clone();
+        let principal = Principal::anonymous();
+        Some(Self {
+            id,
+            method,
+            target,
+            headers,
+            version: parts.version,
+            face,
+            principal,
+            route: None,
+            params: Vec::new(),
+        })
+    }
+
+    /// A header's value, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What stands in the route's braces at this place.
+    pub fn param(&self, at: usize) -> &str {
+        self.params.get(at).map_or("", String::as_str)
+    }
+
+    /// The name of the route that fits.
+    pub fn route_name(&self) -> &'static str {
+        self.route.map_or("", |route| route.name)
+    }
+}
+
+/// Path and query of a request, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The path as it came, without the listener's prefix.
+    pub raw_path: String,
+    /// Its segments, decoded; a path that ends with a slash has an empty last one, `/` has none.
+    pub segments: Vec<String>,
+    /// The query.
+    pub query: Query,
+}
+
+impl Target {
+    /// Takes a target apart. `None`: an escape in the path cannot be read, or the prefix is missing.
+    pub fn parse(path: &str, query: Option<&str>, prefix: &str) -> Option<Self> {
+        let path = if prefix.is_empty() {
+            path
+        } else {
+            path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))?
+        };
+        let inner = path.strip_prefix('/').unwrap_or(path);
+        let mut segments = Vec::new();
+        if !inner.is_empty() {
+            for segment in inner.split('/') {
+                let name = segment.split(';').next().unwrap_or(segment);
+                if !escapes_are_whole(name) {
+                    return None;
+                }
+                segments.push(percent_decode_str(name).decode_utf8_lossy().into_owned());
+            }
+        }
+        Some(Self { raw_path: path.to_owned(), segments, query: Query::parse(query.unwrap_or("")) })
+    }
+}
+
+/// The parameters of a query, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads `a=1&b=2`, with `+` for a space. An escape that cannot be read stays as it is.
+    pub fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        let decode = |text: &str| -> String {
+            let text: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
+            percent_decode_str(&text).decode_utf8_lossy().into_owned()
+        };
+        Self(
+            pairs
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(name, value)| (decode(name), decode(value)))
+                .collect(),
+        )
+    }
+
+    /// A parameter's value; of several the first.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// Whether every percent sign begins an escape.
+pub(crate) fn escapes_are_whole(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().filter(|(_, b)| **b == b'%').all(|(at, _)| {
+        let digits = bytes.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(path: &str) -> Option<Vec<String>> {
+        Target::parse(path, None, "").map(|target| target.segments)
+    }
+
+    #[test]
+    fn segments_are_split_before_they_are_decoded() {
+        assert_eq!(segments("/batches/a%20b%2Fc;v=1/log").expect("readable"), ["batches", "a b/c", "log"]);
+        assert_eq!(segments("/").expect("readable"), Vec::<String>::new());
+        assert_eq!(segments("/batches/").expect("readable"), ["batches", ""]);
+        assert_eq!(segments("//batches").expect("readable"), ["", "batches"]);
+        assert_eq!(segments("/batches/%zz"), None);
+        assert_eq!(segments("/batches/%ff").expect("readable"), ["batches", "\u{fffd}"]);
+    }
+
+    #[test]
+    fn a_prefix_is_cut_off_as_a_whole_segment() {
+        assert_eq!(Target::parse("/gw/batches", None, "/gw").expect("readable").segments, ["batches"]);
+        assert_eq!(Target::parse("/gwx/batches", None, "/gw"), None);
+        assert_eq!(Target::parse("/gw", None, "/gw").expect("readable").segments, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_first_of_a_repeated_parameter_wins() {
+        let query = Query::parse("from=1&from=2&size=+1&x");
+        assert_eq!(
+            (query.get("from"), query.get("size"), query.get("x"), query.get("y")),
+            (Some("1"), Some(" 1"), Some(""), None)
+        );
+        assert_eq!(query.all("from").collect::<Vec<_>>(), ["1", "2"]);
+    }
+}
