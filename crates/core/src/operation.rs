@@ -138,6 +138,20 @@ pub struct Payload {
     pub bytes: u64,
     /// Where it lies.
     pub path: PathBuf,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What an uploaded file is for: no backend has to know the names that another dialect gives to the parts of a form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nothing that the request says; so it is as long as no dialect has read the whole form.
+    #[default]
+    Unsaid,
+    /// It is the application file, whatever `file` says.
+    Application,
+    /// Its place is appended to the lists that these conf keys hold, in the order of the files.
+    Conf(Vec<String>),
 }
 
 /// Which batches to show.

@@ -1,7 +1,8 @@
 //! The states of a batch and the one rule of their order: what a client has seen is never taken back.
 //!
 //! The order is (attempt, rank). Within an attempt the rank never falls, and an end stays; only `Unknown` may be left, since it says that
-//! the end was not seen. A new attempt (RESUME, RESTART, or a move back to life that the backend itself shows) starts over.
+//! the end was not seen, and a failure where its platform does not take it for the end: it may be discarded there, or have been run again
+//! to its success between two looks. A new attempt (RESUME, RESTART, or a move back to life that the backend itself shows) starts over.
 
 use std::fmt;
 
@@ -136,9 +137,9 @@ impl Standing {
         match attempt {
             Some(attempt) if attempt < self.attempt => self,
             Some(attempt) if attempt > self.attempt => Self { attempt, state },
-            Some(_) => self.within(state),
+            Some(_) => self.within(state, revival),
             None if self.revived_by(state, revival) => Self { attempt: self.attempt + 1, state },
-            None => self.within(state),
+            None => self.within(state, revival),
         }
     }
 
@@ -152,9 +153,12 @@ impl Standing {
         from && matches!(seen, BatchState::Queued | BatchState::Starting | BatchState::Running)
     }
 
-    fn within(self, seen: BatchState) -> Self {
+    fn within(self, seen: BatchState, revival: Revival) -> Self {
         let keep = match self.state {
             BatchState::Unknown => false,
+            BatchState::Failed if revival == Revival::AfterFailure => {
+                !matches!(seen, BatchState::Succeeded | BatchState::Cancelled)
+            }
             current if current.is_end() => true,
             current => seen.rank() < current.rank(),
         };
@@ -202,6 +206,18 @@ mod tests {
         assert_eq!(failed.advance(BatchState::Running, None, NEVER), failed);
         assert_eq!(failed.advance(BatchState::Running, None, Revival::AfterFailure), at(4, BatchState::Running));
         assert_eq!(at(3, BatchState::Succeeded).advance(BatchState::Running, None, Revival::AfterFailure).attempt, 3);
+    }
+
+    #[test]
+    fn a_failure_that_its_platform_does_not_take_for_the_end_may_still_end_otherwise() {
+        let failed = at(3, BatchState::Failed);
+        for other in [BatchState::Succeeded, BatchState::Cancelled] {
+            assert_eq!(failed.advance(other, None, Revival::AfterFailure), at(3, other));
+            assert_eq!(failed.advance(other, None, NEVER), failed);
+        }
+        assert_eq!(failed.advance(BatchState::Unknown, None, Revival::AfterFailure), failed);
+        let discarded = at(3, BatchState::Cancelled);
+        assert_eq!(discarded.advance(BatchState::Failed, None, Revival::AfterFailure), discarded);
     }
 
     #[test]

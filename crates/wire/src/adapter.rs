@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{Backend, BackendName, BatchId, BatchRef, Clock, Credentials, Error, Operation, Reply, Result};
-use futures_util::future::BoxFuture;
+use batchlingua_core::{
+    Backend, BackendName, BatchId, BatchRef, Clock, Credentials, DialectName, Error, Log, LogBody, Operation, Outcome,
+    Project, Reply, Result,
+};
+use futures_util::{TryStreamExt, future::BoxFuture};
 use http::Response;
 
-use crate::{Body, ConfigError, Miss, RequestBody, RequestHead, Route, Settings};
+use crate::{Body, BodyError, ConfigError, Miss, RequestBody, RequestHead, Route, Settings};
 
 /// A dialect as a server speaks it: sync, over bytes already read, so that a golden file can test it without a socket.
 pub trait Dialect: Send + Sync + 'static {
+    /// Its name, the same as its adapter's.
+    fn name(&self) -> &DialectName;
+
     /// Every call that it serves.
     fn routes(&self) -> &'static [Route];
 
@@ -25,10 +31,16 @@ pub trait Dialect: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The project that the request is about, by its path or query; whatever it names is looked for there.
+    fn project(&self, head: &RequestHead) -> Option<Project> {
+        let _ = head;
+        None
+    }
+
     /// What the client asks. A fault that the product would report in words of its own carries them as `native`.
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded>;
 
-    /// The outcome in the client's words.
+    /// The outcome in the client's words. Of a log that comes as a stream only the head is made: see [`encode_reply`].
     fn encode(&self, head: &RequestHead, reply: &Reply<BatchId>) -> Response<Body>;
 
     /// A failure in the client's words.
@@ -36,6 +48,20 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// No route fits.
     fn encode_miss(&self, head: &RequestHead, miss: &Miss) -> Response<Body>;
+}
+
+/// The whole answer to a reply. A stream can be read once and a dialect only borrows it, so it becomes the body here: its bytes go to the
+/// client as they are.
+pub fn encode_reply(dialect: &dyn Dialect, head: &RequestHead, reply: Reply<BatchId>) -> Response<Body> {
+    let answer = dialect.encode(head, &reply);
+    match reply.outcome {
+        Outcome::Log(_, Log { body: LogBody::Stream(stream), .. }) => {
+            let (parts, _) = answer.into_parts();
+            Response::from_parts(parts, Body::stream(stream.map_err(|error| BodyError(error.message))))
+        }
+        Outcome::Log(_, Log { body: LogBody::Lines(_), .. }) => answer,
+        Outcome::Submitted { .. } | Outcome::Batch(_) | Outcome::Page(_) | Outcome::Controlled(_) => answer,
+    }
 }
 
 /// What a request turned out to be.

@@ -116,7 +116,12 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub enum Part {
     /// A value, within the limit of one.
-    Small(Bytes),
+    Small {
+        /// What it says it is: Kyuubi takes its JSON part only if that says so.
+        content_type: Option<String>,
+        /// The value.
+        bytes: Bytes,
+    },
     /// A file, spooled.
     File(Payload),
 }

@@ -1,13 +1,15 @@
 //! Forms, spooled: the part that says what to run may come after the file that is run, and memory stays flat whatever is uploaded.
 //!
 //! A part with a file name goes to `dir` under a name of our own (never the client's), readable by this user only; the client's name is
-//! kept without any directory. Whatever was written is removed again if the form turns out not to be whole.
+//! kept without any directory. Whatever was written is removed again if the form turns out not to be whole. Of parts with one name the
+//! first counts, as Jersey has it; the others are read and left.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use batchlingua_core::{Error, ErrorKind, Payload, Uuid};
+use batchlingua_core::{Error, ErrorKind, Payload, Purpose, Uuid};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
+use http::header;
 use tokio::{fs, io::AsyncWriteExt};
 
 use crate::{BodyError, Part, RequestBody};
@@ -57,6 +59,15 @@ async fn read_parts(
             return Err(too_large("max_parts", limits.max_parts as u64, "parts of a form"));
         }
         let name = field.name().unwrap_or_default().to_owned();
+        if parts.contains_key(&name) {
+            while let Some(chunk) = field.chunk().await.map_err(broken)? {
+                file_bytes += chunk.len() as u64;
+                if file_bytes > limits.max_files {
+                    return Err(too_large("max_upload", limits.max_files, "bytes of files"));
+                }
+            }
+            continue;
+        }
         let part = match field.file_name().map(base_name) {
             Some(file_name) => {
                 fs::create_dir_all(&limits.dir)
@@ -76,9 +87,11 @@ async fn read_parts(
                     file.write_all(&chunk).await.map_err(|error| Error::internal(format!("upload_dir: {error}")))?;
                 }
                 file.flush().await.map_err(|error| Error::internal(format!("upload_dir: {error}")))?;
-                Part::File(Payload { part: name.clone(), file_name, bytes, path })
+                Part::File(Payload { part: name.clone(), file_name, bytes, path, purpose: Purpose::default() })
             }
             None => {
+                let content_type = field.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type.map(str::to_owned);
                 let mut value = BytesMut::new();
                 while let Some(chunk) = field.chunk().await.map_err(broken)? {
                     if value.len() + chunk.len() > limits.max_value {
@@ -86,7 +99,7 @@ async fn read_parts(
                     }
                     value.extend_from_slice(&chunk);
                 }
-                Part::Small(value.freeze())
+                Part::Small { content_type, bytes: value.freeze() }
             }
         };
         parts.insert(name, part);
@@ -143,13 +156,23 @@ mod tests {
     async fn a_file_is_spooled_and_the_json_part_may_come_last() {
         let dir = tempfile::tempdir().expect("a directory");
         let body = part("name=\"resourceFile\"; filename=\"../../etc/a.jar\"", "jar bytes")
-            + &part("name=\"batchRequest\"", "{\"a\":1}")
+            + &part("name=\"batchRequest\"\r\nContent-Type: application/json", "{\"a\":1}")
             + "--x--\r\n";
         let RequestBody::Form(parts) = read(dir.path(), &body).await.expect("a form") else { panic!("a form") };
         let Some(Part::File(file)) = parts.get("resourceFile") else { panic!("a file") };
         assert_eq!((file.file_name.as_str(), file.bytes), ("a.jar", 9));
         assert_eq!(std::fs::read(&file.path).expect("spooled"), b"jar bytes");
-        assert!(matches!(parts.get("batchRequest"), Some(Part::Small(json)) if json == "{\"a\":1}"));
+        let Some(Part::Small { content_type, bytes }) = parts.get("batchRequest") else { panic!("a value") };
+        assert_eq!((content_type.as_deref(), bytes.as_ref()), (Some("application/json"), b"{\"a\":1}".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn of_parts_with_one_name_the_first_counts_and_the_others_leave_no_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let body = part("name=\"f\"; filename=\"a\"", "one") + &part("name=\"f\"; filename=\"b\"", "two") + "--x--\r\n";
+        let RequestBody::Form(parts) = read(dir.path(), &body).await.expect("a form") else { panic!("a form") };
+        assert!(matches!(parts.get("f"), Some(Part::File(file)) if file.file_name == "a" && file.bytes == 3));
+        assert_eq!(left_in(dir.path()), Ok(1));
     }
 
     #[tokio::test]

@@ -26,6 +26,8 @@ pub enum BodyKind {
     Bytes,
     /// A form if the content type says so, with its files spooled; else all of it.
     FormOrBytes,
+    /// Nothing before it is decoded: what comes belongs to whom the request is relayed, and is drained if it is not.
+    Stream,
 }
 
 /// What a route table says of a request.

@@ -1,0 +1,258 @@
+//! The stack in front of one backend: record of the call · capability check · load-shed · concurrency · attempt timeout · adapter.
+//!
+//! A submit and a control run in a task of their own that no client can cancel, so only the attempt's own timeout ends them; for a submit
+//! it is told apart from a refusal, since after a timeout nobody knows. The call is a value, so that one tower stack serves all seven.
+
+use std::{
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::{Duration, Instant},
+};
+
+use batchlingua_core::{
+    Action, Backend, BackendName, Batch, Capabilities, Changes, Context, Cursor, Detail, Effect, Error, ErrorKind,
+    Intent, Log, LogQuery, Marker, NativeId, Page, Plan, Result, Sighting, SubmitError,
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use tower::{
+    BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed,
+    util::BoxCloneSyncService,
+};
+
+use crate::{CallRecord, Observer, observer::outcome_word};
+
+/// The bounds of calls to one backend.
+#[derive(Clone, Copy, Debug)]
+pub struct CallLimits {
+    /// Most calls at once; more are refused.
+    pub concurrency: usize,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self { concurrency: 256, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// One call of a backend.
+#[derive(Debug)]
+enum Call {
+    Probe,
+    Submit(Box<Plan>),
+    LookUp(Marker),
+    Get(NativeId, Detail),
+    Scan(Option<Cursor>),
+    Log(NativeId, LogQuery),
+    Control(NativeId, Action),
+}
+
+/// What it answers.
+enum Answer {
+    Capabilities(Arc<Capabilities>),
+    Submit(Result<Box<Batch<NativeId>>, SubmitError>),
+    Sighting(Sighting),
+    Batch(Box<Batch<NativeId>>),
+    Page(Page<Batch<NativeId>>),
+    Log(Log),
+    Effect(Effect),
+}
+
+impl Call {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Submit(_) => "submit",
+            Self::LookUp(_) => "look_up",
+            Self::Get(..) => "get",
+            Self::Scan(_) => "scan",
+            Self::Log(..) => "log",
+            Self::Control(..) => "control",
+        }
+    }
+
+    /// What of it the backend cannot do at all.
+    fn beyond(&self, can: &Capabilities) -> Option<String> {
+        match self {
+            Self::Submit(_) if !can.submit => Some("submitting batches".into()),
+            Self::Submit(plan) if !plan.intent.files.is_empty() && !can.upload => Some("uploaded files".into()),
+            Self::Get(_, Detail::Steps) if !can.steps => Some("steps".into()),
+            Self::Log(..) if !can.log => Some("logs".into()),
+            Self::Control(_, action) if !can.actions.contains(*action) => {
+                Some(format!("the action '{}'", action.as_str()))
+            }
+            Self::Probe
+            | Self::Submit(_)
+            | Self::LookUp(_)
+            | Self::Get(..)
+            | Self::Scan(_)
+            | Self::Log(..)
+            | Self::Control(..) => None,
+        }
+    }
+}
+
+/// The adapter as a tower service.
+#[derive(Clone)]
+struct BackendService(Arc<dyn Backend>);
+
+impl Service<(Context, Call)> for BackendService {
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Answer, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (ctx, call): (Context, Call)) -> Self::Future {
+        let backend = self.0.clone();
+        async move {
+            let answer = match call {
+                Call::Probe => Answer::Capabilities(backend.probe(&ctx).await?),
+                Call::Submit(plan) => Answer::Submit(backend.submit(&ctx, *plan).await.map(Box::new)),
+                Call::LookUp(marker) => Answer::Sighting(backend.look_up(&ctx, &marker).await?),
+                Call::Get(id, detail) => Answer::Batch(Box::new(backend.get(&ctx, &id, detail).await?)),
+                Call::Scan(after) => Answer::Page(backend.scan(&ctx, after).await?),
+                Call::Log(id, query) => Answer::Log(backend.log(&ctx, &id, &query).await?),
+                Call::Control(id, action) => Answer::Effect(backend.control(&ctx, &id, action).await?),
+            };
+            Ok(answer)
+        }
+        .boxed()
+    }
+}
+
+/// One backend with its layers.
+pub(crate) struct Stack {
+    name: BackendName,
+    backend: Arc<dyn Backend>,
+    observer: Arc<dyn Observer>,
+    service: BoxCloneSyncService<(Context, Call), Answer, BoxError>,
+}
+
+impl Stack {
+    pub(crate) fn new(
+        name: BackendName,
+        backend: Arc<dyn Backend>,
+        limits: CallLimits,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let service = ServiceBuilder::new()
+            // Outside the concurrency limit: a full backend answers at once instead of queueing callers without bound.
+            .load_shed()
+            .concurrency_limit(limits.concurrency)
+            // Inside it: a call that hangs gives its place back when its time is over.
+            .timeout(limits.timeout)
+            .service(BackendService(backend.clone()));
+        Self { name, backend, observer, service: BoxCloneSyncService::new(service) }
+    }
+
+    pub(crate) fn name(&self) -> &BackendName {
+        &self.name
+    }
+
+    pub(crate) fn can(&self) -> Arc<Capabilities> {
+        self.backend.capabilities()
+    }
+
+    pub(crate) fn changes(&self) -> Option<Changes> {
+        self.backend.changes()
+    }
+
+    pub(crate) fn plan(&self, intent: Intent) -> Result<Plan> {
+        self.backend.plan(intent)
+    }
+
+    async fn run(&self, ctx: &Context, call: Call) -> Result<Answer> {
+        let (name, began) = (call.name(), Instant::now());
+        let result = match call.beyond(&self.can()) {
+            // Before any permit or socket is used.
+            Some(what) => Err(self.unsupported(what)),
+            None => self.service.clone().oneshot((ctx.clone(), call)).await.map_err(|error| self.error(error)),
+        };
+        let outcome = match &result {
+            Ok(Answer::Submit(Err(
+                SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error),
+            ))) => error.kind.as_str(),
+            other => outcome_word(&other.as_ref().map(|_| ()).map_err(|error| Error::new(error.kind.clone(), ""))),
+        };
+        self.observer.call(&CallRecord { backend: &self.name, call: name, outcome, duration: began.elapsed() });
+        result
+    }
+
+    fn unsupported(&self, what: String) -> Error {
+        let message = format!("backend '{}' does not offer {what}", self.name);
+        Error::new(ErrorKind::Unsupported { backend: self.name.clone(), what }, message)
+    }
+
+    fn error(&self, error: BoxError) -> Error {
+        match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(error) if error.is::<Overloaded>() => {
+                let message = format!("backend '{}' has too many calls in flight; try again soon", self.name);
+                Error::new(ErrorKind::Throttled { retry_after: Duration::from_secs(1) }, message)
+            }
+            Err(error) if error.is::<Elapsed>() => {
+                Error::new(ErrorKind::BackendTimeout, format!("backend '{}' did not answer in time", self.name))
+                    .caused_by(error)
+            }
+            Err(error) => Error::internal(error),
+        }
+    }
+
+    pub(crate) async fn probe(&self, ctx: &Context) -> Result<Arc<Capabilities>> {
+        match self.run(ctx, Call::Probe).await? {
+            Answer::Capabilities(can) => Ok(can),
+            _ => unreachable!("a probe answers capabilities"),
+        }
+    }
+
+    /// What never reached the backend is told apart from what may have.
+    pub(crate) async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
+        match self.run(ctx, Call::Submit(Box::new(plan))).await {
+            Ok(Answer::Submit(result)) => result.map(|batch| *batch),
+            Ok(_) => unreachable!("a submit answers a submit"),
+            Err(error) => Err(match error.kind {
+                ErrorKind::Throttled { .. } | ErrorKind::Unsupported { .. } => SubmitError::NotSent(error),
+                _ => SubmitError::Unknown(error),
+            }),
+        }
+    }
+
+    pub(crate) async fn look_up(&self, ctx: &Context, marker: &Marker) -> Result<Sighting> {
+        match self.run(ctx, Call::LookUp(marker.clone())).await? {
+            Answer::Sighting(sighting) => Ok(sighting),
+            _ => unreachable!("a look-up answers a sighting"),
+        }
+    }
+
+    pub(crate) async fn get(&self, ctx: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>> {
+        match self.run(ctx, Call::Get(id.clone(), detail)).await? {
+            Answer::Batch(batch) => Ok(*batch),
+            _ => unreachable!("a get answers a batch"),
+        }
+    }
+
+    pub(crate) async fn scan(&self, ctx: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>> {
+        match self.run(ctx, Call::Scan(after)).await? {
+            Answer::Page(page) => Ok(page),
+            _ => unreachable!("a scan answers a page"),
+        }
+    }
+
+    pub(crate) async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {
+        match self.run(ctx, Call::Log(id.clone(), query.clone())).await? {
+            Answer::Log(log) => Ok(log),
+            _ => unreachable!("a log call answers a log"),
+        }
+    }
+
+    pub(crate) async fn control(&self, ctx: &Context, id: &NativeId, action: Action) -> Result<Effect> {
+        match self.run(ctx, Call::Control(id.clone(), action)).await? {
+            Answer::Effect(effect) => Ok(effect),
+            _ => unreachable!("a control answers an effect"),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+"""kill -9 on the proxy while jobs run: they run on, keep their ids, and those who follow them see the true end."""
+
+import asyncio
+import threading
+
+import requests
+import stock
+import tenacity
+from airflow.providers.apache.livy.hooks.livy import BatchState, LivyHook
+from airflow.providers.apache.livy.operators.livy import LivyOperator
+from airflow.providers.apache.livy.triggers.livy import LivyTrigger
+from airflow.providers.common.compat.sdk import AirflowException
+from cases.following import dumped, to_its_end
+from cases.stopping import gone, started
+from lib.checks import until
+
+PATIENT = {"retry": tenacity.retry_if_exception_type(requests.exceptions.ConnectionError),
+           "wait": tenacity.wait_fixed(0.2), "stop": tenacity.stop_after_delay(60)}
+
+
+def waiting(house, name, exit_code=0):
+    """A batch that waits for its folder's `go`, known to have started; with the folder."""
+    folder = house.folder(name)
+    hook = LivyHook("livy_killed")
+    batch = hook.post_batch(file=house.job("waiting.py"), args=[str(folder), exit_code], name=f"restart {name}")
+    started(folder)
+    return batch, folder
+
+
+def its_own_proxy(house):
+    """One that only these cases kill."""
+    for proxy in house.proxies:
+        if proxy.name == "killed":
+            return proxy
+    proxy = house.proxy("killed")
+    stock.connect(proxy, "livy_killed")
+    return proxy
+
+
+def killed(house, checks):
+    """the proxy is killed and started again while jobs run"""
+    proxy = its_own_proxy(house)
+    hook = LivyHook("livy_killed")
+
+    runs_on, on_folder = waiting(house, "runs-on")
+    ends_well, well_folder = waiting(house, "ends-well")
+    ends_badly, badly_folder = waiting(house, "ends-badly", 3)
+    ids = [runs_on, ends_well, ends_badly]
+
+    folder = house.folder("patient")
+    task = LivyOperator(task_id="patient", file=house.job("waiting.py"), args=[str(folder)], polling_interval=0.2,
+                        livy_conn_id="livy_killed", retry_args=PATIENT)
+    attempt = stock.Attempt(task, stock.context())
+    pids = started(folder)[0]
+
+    proxy.kill()
+    checks.raises("while it is down the hook has no answer", requests.exceptions.ConnectionError,
+                  lambda: hook.get_batch_state(runs_on))
+    for waits in (well_folder, badly_folder):
+        ends = started(waits)[0]
+        (waits / "go").touch()
+        until("a job ends while the proxy is down", lambda ends=ends: gone(ends))
+    checks.that("the operator's job runs on", not gone(pids))
+    checks.that("the operator waits on", attempt.is_alive())
+    proxy.start()
+
+    checks.equal("the one that ended well meanwhile", to_its_end(hook, ends_well)[-1], BatchState.SUCCESS)
+    checks.equal("the one that ended badly", to_its_end(hook, ends_badly)[-1], BatchState.DEAD)
+    checks.equal("the one that runs on", hook.get_batch_state(runs_on), BatchState.RUNNING)
+    checks.that("the log of what ended meanwhile is whole", {"waiting", "went on"} <= set(dumped(hook, ends_well)))
+    checks.raises("a name is still taken", AirflowException,
+                  lambda: hook.post_batch(file=house.job("lines.py"), args=[1], name="restart runs-on"), "Duplicate")
+    checks.equal("the list is as it was", [known["id"] for known in proxy.batches()], [*ids, task._batch_id])
+
+    (on_folder / "go").touch()
+    (folder / "go").touch()
+    checks.equal("and ends in success", to_its_end(hook, runs_on)[-1], BatchState.SUCCESS)
+    checks.that("the operator ends", attempt.over())
+    checks.equal("without an error, with its id", (attempt.error, attempt.result), (None, task._batch_id))
+    checks.equal("every job was started once",
+                 [len(started(each)) for each in (on_folder, well_folder, badly_folder, folder)], [1] * 4)
+    later = hook.post_batch(file=house.job("lines.py"), args=[1])
+    checks.that("the next id is a new one", later > max(*ids, task._batch_id), (later, ids))
+    to_its_end(hook, later)
+
+
+def cancelled_after(house, checks):
+    """a job that outlived the proxy can be cancelled through the next one"""
+    proxy = its_own_proxy(house)
+    hook = LivyHook("livy_killed")
+    batch, folder = waiting(house, "cancelled")
+    pids = started(folder)[0]
+    proxy.kill()
+    proxy.start()
+    checks.equal("it runs", hook.get_batch_state(batch), BatchState.RUNNING)
+    checks.equal("the answer", hook.delete_batch(batch), {"msg": "deleted"})
+    until("the job's processes are gone", lambda: gone(pids), deadline=20)
+    checks.that("the job has not gone on", not (folder / "ended").exists())
+    proxy.kill()
+    proxy.start()
+    checks.raises("after one more restart it is still forgotten", AirflowException, lambda: hook.get_batch(batch),
+                  "not found")
+
+
+def deferred(house, checks):
+    """a trigger between two polls does not notice"""
+    proxy = its_own_proxy(house)
+    batch, folder = waiting(house, "trigger")
+    polled = threading.Event()
+
+    class Seen(LivyTrigger):
+        """The stock trigger, except that it says when it has polled: a refused connection fails it, by its design."""
+
+        async def poll_for_termination(self, batch_id):
+            hook = self._get_async_hook()
+            ask = hook.get_batch_state
+
+            async def ask_and_say(session_id):
+                state = await ask(session_id)
+                polled.set()
+                # It polls again once the proxy is back, however long that takes here.
+                while not back.is_set():
+                    await asyncio.sleep(0.05)
+                return state
+
+            hook.get_batch_state = ask_and_say
+            return await super().poll_for_termination(batch_id)
+
+    back = threading.Event()
+    event = {}
+
+    async def first():
+        async for fired in Seen(batch_id=batch, spark_params={}, livy_conn_id="livy_killed", polling_interval=1).run():
+            event.update(fired.payload)
+            return
+
+    triggerer = threading.Thread(target=lambda: asyncio.run(first()), daemon=True)
+    triggerer.start()
+    checks.that("it has polled", polled.wait(30))
+    proxy.kill()
+    proxy.start()
+    back.set()
+    (folder / "go").touch()
+    triggerer.join(60)
+    checks.equal("its event", (event.get("status"), event.get("batch_id")), ("success", batch))
+
+
+CASES = [killed, cancelled_after, deferred]
