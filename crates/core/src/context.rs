@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{DialectName, ListenerName, Millis, RequestId};
+use crate::{DialectName, ListenerName, Millis, Project, RequestId};
 
 /// One request's circumstances.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Context {
     pub listener: ListenerName,
     /// Who asks.
     pub principal: Principal,
+    /// The project that the request is about; whatever it names is looked for there.
+    pub project: Option<Project>,
     /// The caller's own credentials, where a backend is configured to use them.
     pub caller: Option<Arc<Credentials>>,
     /// When the answer is due.

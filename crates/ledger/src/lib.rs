@@ -1,1 +1,73 @@
-//! To be written.
+//! The ledger: the only durable state of the proxy, behind [`batchlingua_core::Ledger`].
+//!
+//! Two engines, one behaviour. What a submit may become, when a batch may be shown and why a state never goes backwards is written once, in
+//! `rules` and `view`, over the few things that an engine can do inside one transaction (`table`). [`open`] picks the engine by the URL:
+//! SQLite for one process, memory for tests. One suite runs over both (`tests/suite`).
+//!
+//! Secrets are masked before an engine sees them (`masked`), so no engine can forget it.
+//!
+//! Absent on purpose: waiting. The ledger never sleeps, retries or polls; whoever asks decides when to ask again.
+
+mod cache;
+mod error;
+mod masked;
+mod memory;
+mod row;
+mod rules;
+mod sqlite;
+mod table;
+mod view;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use batchlingua_core::{Clock, Ledger, SystemClock};
+
+pub use error::LedgerError;
+
+/// How many rows [`Options::cache_entries`] keeps in memory unless it is told otherwise. A row takes a few KiB.
+pub const CACHE_ENTRIES: usize = 10_000;
+
+/// How long [`Options::claim_lease`] lasts unless it is told otherwise.
+pub const CLAIM_LEASE: Duration = Duration::from_secs(60);
+
+/// How many writes [`Options::group`] puts into one transaction unless it is told otherwise.
+pub const GROUP: usize = 256;
+
+/// What an operator or a test may choose about a ledger.
+#[derive(Clone)]
+pub struct Options {
+    /// The first made ordinal; one that was given out already is never given out again, however this changes.
+    pub first_ordinal: u32,
+    /// What leases and times are told by.
+    pub clock: Arc<dyn Clock>,
+    /// How many rows are kept in memory, so that a poll of one of them does not reach the database.
+    pub cache_entries: usize,
+    /// How long a claimed intent belongs to its new holder.
+    pub claim_lease: Duration,
+    /// At most so many writes that wait together are made durable together; 1 makes each durable by itself.
+    pub group: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            first_ordinal: 1,
+            clock: Arc::new(SystemClock),
+            cache_entries: CACHE_ENTRIES,
+            claim_lease: CLAIM_LEASE,
+            group: GROUP,
+        }
+    }
+}
+
+/// Opens the ledger that the URL names, and makes it where there is none: `sqlite://PATH` (relative to the working directory, or
+/// absolute with a third slash) or `memory:`. Reads and writes files before it returns.
+pub fn open(url: &str, options: Options) -> Result<Arc<dyn Ledger>, LedgerError> {
+    if url == "memory:" {
+        return Ok(Arc::new(memory::MemoryLedger::new(&options)));
+    }
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteLedger::open(Path::new(path), &options)?)),
+        _ => Err(LedgerError::UnsupportedUrl { url: batchlingua_core::redact::line(url) }),
+    }
+}

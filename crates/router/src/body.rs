@@ -1,4 +1,5 @@
-//! Reading a request's body: bounded in length and in time, and the time is for the whole of it.
+//! Reading a request's body: bounded in length and in time, and the time is for the whole of it. Files of a form lie in a spool of their
+//! own, which goes if the reading is broken off at any point.
 
 use std::{fmt::Display, time::Duration};
 
@@ -9,34 +10,42 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, header};
 use http_body_util::{BodyDataStream, BodyExt, LengthLimitError, Limited};
 
-use crate::Limits;
+use crate::{Limits, spool::Spool};
+
+const FORM: &str = "multipart/form-data";
 
 /// Reads a body as its route asks for it.
-pub(crate) async fn read<B>(kind: BodyKind, headers: &HeaderMap, body: B, limits: &Limits) -> Result<RequestBody>
+pub(crate) async fn read<B>(
+    kind: BodyKind,
+    headers: &HeaderMap,
+    body: B,
+    limits: &Limits,
+) -> Result<(RequestBody, Spool)>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Display,
 {
     let body = body.map_err(|error| BodyError(error.to_string()));
-    match kind {
+    let read = match (kind, form_type(headers)) {
         // What comes nevertheless is drained by the connection, within its own bounds.
-        BodyKind::None | BodyKind::Stream => Ok(RequestBody::Empty),
-        BodyKind::Bytes => {
-            in_time(limits.body_read_timeout, whole(body, limits.max_body)).await.map(RequestBody::Bytes)
+        (BodyKind::None | BodyKind::Stream, _) => RequestBody::Empty,
+        (BodyKind::FormOrBytes, Some(content_type)) => {
+            let (spool, upload) = Spool::new(&limits.upload)?;
+            let stream = BodyDataStream::new(body).map_err(|error| BodyError(error.to_string()));
+            let form = in_time(limits.body_read_timeout, read_form(content_type, stream, &upload)).await?;
+            return Ok((form, spool));
         }
-        BodyKind::FormOrBytes => match form_type(headers) {
-            Some(content_type) => {
-                let stream = BodyDataStream::new(body).map_err(|error| BodyError(error.to_string()));
-                in_time(limits.body_read_timeout, read_form(content_type, stream, &limits.upload)).await
-            }
-            None => in_time(limits.body_read_timeout, whole(body, limits.max_body)).await.map(RequestBody::Bytes),
-        },
-    }
+        (BodyKind::Bytes | BodyKind::FormOrBytes, _) => {
+            RequestBody::Bytes(in_time(limits.body_read_timeout, whole(body, limits.max_body)).await?)
+        }
+    };
+    Ok((read, Spool::default()))
 }
 
 fn form_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data").then_some(value)
+    let kind = value.trim_start().get(..FORM.len())?;
+    kind.eq_ignore_ascii_case(FORM).then_some(value)
 }
 
 async fn whole<B>(body: B, max: usize) -> Result<Bytes>

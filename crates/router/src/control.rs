@@ -4,18 +4,24 @@
 //! gets its dialect's own word for that, and nothing is sent. The wish is durable before it is sent, and repeated in the background until
 //! an end is seen; an end is shown only once it was seen.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Action, BatchId, BatchRef, BatchState, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind, Filter,
-    ListQuery, Notes, Outcome, Phase, Reply, Result, Selection, Window,
+    Action, App, BatchId, BatchRef, BatchState, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind, Filter,
+    ListQuery, NativeId, Notes, Observation, Outcome, Phase, Reply, Result, Selection, Window,
 };
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use crate::{AuditRecord, Gateway, observer::outcome_word, view};
+use crate::{AuditRecord, Gateway, logs, observer::outcome_word, stack::Stack, view};
 
 /// Most batches of a project that one call acts on.
 const SELECTED: u64 = 10_000;
+/// Of the batches of one call, so many are acted on at once: a backend has other callers.
+const AT_ONCE: usize = 32;
+/// How soon, and how often at least, the end that was asked for is looked for where the backend does not tell it.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Acts on the batches of a selection.
 pub(crate) async fn control(
@@ -24,21 +30,22 @@ pub(crate) async fn control(
     selection: Selection<BatchRef>,
     action: Action,
 ) -> Result<Reply<BatchId>> {
+    let token = gateway.come_in()?;
     let entries = select(gateway, ctx, selection).await?;
-    let mut tasks = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let (gateway, ctx) = (gateway.clone(), ctx.clone());
-        // Of its own: the client may leave, the wish stays.
-        let task = gateway.tasks.spawn({
-            let gateway = gateway.clone();
-            async move { act(&gateway, &ctx, &entry, action).await }
-        });
-        tasks.push(task);
-    }
-    let mut done = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        done.push(task.await.map_err(Error::internal)?);
-    }
+    // The client's deadline is not the work's.
+    let deadline = (Instant::now() + gateway.limits.request_timeout).into_std();
+    let ctx = Context { deadline, ..ctx.clone() };
+    let patience = Instant::now() + gateway.limits.cancel_wait;
+    // In a task of its own: the client may leave, the wish stays.
+    let task = gateway.tasks.spawn({
+        let gateway = gateway.clone();
+        async move {
+            let acts = stream::iter(entries).map(|entry| act(&gateway, &ctx, entry, action, patience));
+            acts.buffered(AT_ONCE).collect::<Vec<_>>().await
+        }
+    });
+    drop(token);
+    let done = task.await.map_err(Error::internal)?;
     Ok(Reply { outcome: Outcome::Controlled(done), notes: Notes::default() })
 }
 
@@ -60,16 +67,25 @@ async fn select(gateway: &Arc<Gateway>, ctx: &Context, selection: Selection<Batc
     if let Some(states) = selection.states {
         entries.retain(|entry| states.contains(entry.batch.state));
     }
+    // One batch may be named by several of its ids.
+    let mut named = HashSet::new();
+    entries.retain(|entry| named.insert(entry.row));
     Ok(entries)
 }
 
-async fn act(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: Action) -> Controlled<BatchId> {
+async fn act(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    entry: Entry,
+    action: Action,
+    patience: Instant,
+) -> Controlled<BatchId> {
     let before = entry.batch.state;
     let result = match action {
-        Action::Cancel => cancel(gateway, ctx, entry).await,
-        Action::Forget => Ok(Effect::NothingToDo),
-        Action::CancelAndForget => cancel(gateway, ctx, entry).await,
-        Action::Pause | Action::Resume | Action::Restart => pass_on(gateway, ctx, entry, action).await,
+        Action::Cancel => cancel(gateway, ctx, &entry, patience).await,
+        Action::Forget => forget(gateway, ctx, &entry).await,
+        Action::CancelAndForget => cancel(gateway, ctx, &entry, patience).await,
+        Action::Pause | Action::Resume | Action::Restart => pass_on(gateway, ctx, &entry, action).await,
     };
     let result = match (action, result) {
         // Hidden only now: while the job is being ended it is still shown as it is.
@@ -84,49 +100,123 @@ async fn act(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: Actio
         batch: Some(entry.batch.id.uuid),
         backend: Some(&entry.backend),
         name: entry.batch.spec.name.as_deref(),
-        outcome: outcome_word(&result),
+        outcome: outcome_word(result.as_ref()),
         unmapped: &[],
     });
     Controlled { id: entry.batch.id.clone(), before, result }
 }
 
-async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<Effect> {
+/// A batch that lives is not let out of sight.
+async fn forget(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<Effect> {
     let (batch, _) = view::show(gateway, ctx, entry, Detail::State).await?;
-    if batch.state.is_end() && batch.state != BatchState::Unknown {
+    let state = batch.state;
+    if entry.phase == Phase::Accepted && state.is_end() {
+        return Ok(Effect::NothingToDo);
+    }
+    let allowed = vec![Action::Cancel, Action::CancelAndForget];
+    Err(Error::new(ErrorKind::IllegalState { state, allowed }, "the batch has not ended; cancel it first"))
+}
+
+async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: Instant) -> Result<Effect> {
+    let (batch, _) = view::show(gateway, ctx, entry, Detail::State).await?;
+    let stack = gateway.stack(&entry.backend);
+    if view::is_over(batch.state, stack.as_ref().ok().copied()) {
         return Ok(Effect::AlreadyEnded(batch.state));
     }
+    let stack = stack?;
+    // A wish that cannot be said would be repeated for ever.
+    stack.offers(Action::Cancel)?;
     // Listened to before anything is asked, so that no end slips through between.
     let mut changed = gateway.changed.subscribe();
-    let deadline = Instant::now() + gateway.limits.cancel_wait;
-    gateway.ledger.ask_cancel(&[entry.row]).await?;
-    if entry.phase != Phase::Accepted {
+    // As it now stands: a submit may have come through since it was looked up.
+    let asked = gateway.ledger.ask_cancel(&[entry.row]).await?.pop();
+    let entry = asked.as_ref().unwrap_or(entry);
+    let Some(native) = entry.batch.id.native.as_ref().filter(|_| entry.phase == Phase::Accepted) else {
         // It is still being submitted: the background repeats the wish as soon as it can be said.
         return Ok(Effect::Accepted);
-    }
-    let native = entry.batch.id.native.as_ref().ok_or_else(|| Error::internal("an accepted batch has no native id"))?;
-    let stack = gateway.stack(&entry.backend)?;
-    match stack.control(ctx, native, Action::Cancel).await {
-        Ok(Effect::AlreadyEnded(_) | Effect::Ended(_) | Effect::Accepted | Effect::NothingToDo) => {}
-        // Nobody knows whether it was taken: the background repeats it.
-        Err(error) if matches!(error.kind, ErrorKind::BackendTimeout | ErrorKind::BackendUnavailable { .. }) => {
+    };
+    keep_log(gateway, ctx, stack, entry, native).await;
+    let told = match stack.control(ctx, native, Action::Cancel).await {
+        Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => Some(state),
+        Ok(Effect::Accepted | Effect::NothingToDo) => None,
+        Err(error) => match error.kind {
+            // Nobody knows whether it was taken, or it was not: the background repeats it.
+            ErrorKind::BackendTimeout | ErrorKind::BackendUnavailable { .. } | ErrorKind::Throttled { .. } => {
+                return Ok(Effect::Accepted);
+            }
+            // It is gone there: there is nothing to end, or it will be seen again and ended then.
+            ErrorKind::NotFound(_) if batch.state == BatchState::Unknown => {
+                return Ok(Effect::AlreadyEnded(BatchState::Unknown));
+            }
+            ErrorKind::NotFound(_) => return Ok(Effect::Accepted),
+            _ => return Err(error),
+        },
+    };
+    let mut pause = FIRST_LOOK;
+    loop {
+        if let Some(state) = look(gateway, ctx, stack, entry, told).await {
+            return Ok(Effect::Ended(state));
+        }
+        let next = patience.min(Instant::now() + pause);
+        let told = gateway.until_changed(&mut changed, entry.row, next).await;
+        if !told && (Instant::now() >= patience || gateway.stop.is_cancelled()) {
             return Ok(Effect::Accepted);
         }
+        pause = (pause * 2).min(LOOK_EVERY);
+    }
+}
+
+/// Some products drop the log with the cancel, before its end can be seen.
+async fn keep_log(gateway: &Arc<Gateway>, ctx: &Context, stack: &Arc<Stack>, entry: &Entry, native: &NativeId) {
+    let stays = stack.can().cheap_reads || entry.batch.state == BatchState::Queued;
+    let Some(log) = (if stays { None } else { logs::last_page(ctx, stack, native).await }) else { return };
+    let observation = Observation {
+        row: entry.row,
+        state: entry.batch.state,
+        attempt: None,
+        revival: stack.can().revival,
+        times: entry.batch.times,
+        app: App::default(),
+        diagnostic: None,
+        log: Some(log),
+    };
+    if let Err(error) = gateway.ledger.observe(&[observation]).await {
+        // The wish counts more than its log.
+        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the log of a batch cannot be kept");
+    }
+}
+
+/// The batch's end, if it is seen by now. What the backend has told of it counts where it does not show the batch any more.
+async fn look(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    stack: &Arc<Stack>,
+    entry: &Entry,
+    told: Option<BatchState>,
+) -> Option<BatchState> {
+    let shown = view::show(gateway, ctx, entry, Detail::State).await;
+    let state = shown.ok().map(|(batch, _)| batch.state);
+    match (state, told) {
+        (Some(state), _) if view::is_over(state, Some(stack)) => Some(state),
+        (_, Some(told)) => view::told_end(gateway, stack, entry, told).await.ok().map(|now| now.batch.state),
+        (_, None) => None,
+    }
+}
+
+/// Says once more that an end is wished, and looks for it.
+pub(crate) async fn repeat_cancel(gateway: &Arc<Gateway>, entry: &Entry) -> Result<()> {
+    let Some(native) = &entry.batch.id.native else { return Ok(()) };
+    let stack = gateway.stack(&entry.backend)?;
+    let ctx = gateway.own_context(stack.timeout());
+    let told = match stack.control(&ctx, native, Action::Cancel).await {
+        Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => Some(state),
+        Ok(Effect::Accepted | Effect::NothingToDo) => None,
+        // Looked at nevertheless: that is how it becomes unknown.
+        Err(error) if matches!(error.kind, ErrorKind::NotFound(_)) => None,
         Err(error) => return Err(error),
-    }
-    loop {
-        let (batch, _) = view::show(gateway, ctx, entry, Detail::State).await?;
-        if batch.state.is_end() {
-            return Ok(Effect::Ended(batch.state));
-        }
-        loop {
-            match tokio::time::timeout_at(deadline, changed.recv()).await {
-                Err(_) => return Ok(Effect::Accepted),
-                Ok(Ok(row)) if row != entry.row => {}
-                // Ours, or so many that some were missed: look.
-                Ok(_) => break,
-            }
-        }
-    }
+    };
+    look(gateway, &ctx, stack, entry, told).await;
+    Ok(())
 }
 
 async fn pass_on(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: Action) -> Result<Effect> {
@@ -136,6 +226,7 @@ async fn pass_on(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: A
         Error::new(kind, "the batch has not reached its backend yet")
     })?;
     let effect = gateway.stack(&entry.backend)?.control(ctx, native, action).await?;
-    view::show(gateway, ctx, entry, Detail::State).await?;
+    // It is done, whether its effect can be seen now or later.
+    let _ = view::show(gateway, ctx, entry, Detail::State).await;
     Ok(effect)
 }

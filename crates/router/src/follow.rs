@@ -1,94 +1,180 @@
-//! The background work: changes are followed, backends walked, asked-for ends brought about, old rows dropped.
+//! How the ledger keeps up with the backends: by their own word where they can tell, else by walking them.
+//!
+//! A walk shows what is there and says nothing of what is not. So the batches that should be there are looked at one by one now and then,
+//! whether a client asks for them or not: that is how a live one that its backend has lost is noticed. It is called unknown only after
+//! `unknown_after`, and only if the backend shows other batches that are known here meanwhile; one that shows none may have lost its memory
+//! and get it back, and is treated like one that gives no answer for as long as such a one is answered for.
 
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Action, Batch, BatchState, Bound, Context, Entry, Error, ErrorKind, NativeId, NativeIdentity, Observation, Result,
-    Retention, RowId,
+    App, Batch, BatchState, Bound, Context, Detail, Entry, Error, ErrorKind, Filter, ListQuery, Millis, NativeId,
+    NativeIdentity, Observation, Order, Result, Window,
 };
-use futures_util::StreamExt;
-use tokio::time::Instant;
+use futures_util::{StreamExt, future, stream};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout},
+};
 
-use crate::{Gateway, stack::Stack, view};
+use crate::{Gateway, sightings::span, stack::Stack, view};
 
-/// How often asked-for ends that are not seen yet are asked for again.
-const REPEAT_CANCEL: Duration = Duration::from_secs(5);
-/// How often rows that are kept no longer are looked for.
-const EXPIRE_EVERY: Duration = Duration::from_secs(600);
-const EXPIRE_AT_ONCE: usize = 1000;
 const BACKGROUND_CALL: Duration = Duration::from_secs(30);
+/// How often live batches that no walk has shown are looked at one by one.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// How long a list waits for a walk before it shows what is known.
+const FRESHEN_WAIT: Duration = Duration::from_secs(5);
+/// Changes that come together are written together.
+const CHANGES_AT_ONCE: usize = 64;
+const READS_AT_ONCE: usize = 16;
+const ROWS_AT_ONCE: u64 = 1000;
 const MISSED: &str = "the backend does not show this batch any more; its end was not seen";
 
-/// Follows one backend: by its own word where it can tell, else by walking it.
-pub(crate) async fn follow(gateway: Arc<Gateway>, stack: Arc<Stack>) {
-    match stack.changes() {
-        Some(mut changes) => {
-            // What changed before we listened.
-            walk(&gateway, &stack).await;
-            loop {
-                tokio::select! {
-                    () = gateway.stop.cancelled() => return,
-                    seen = changes.next() => match seen {
-                        Some(batch) => take_in(&gateway, &stack, vec![batch]).await,
-                        None => return,
-                    },
-                }
-            }
+/// The walks over one backend, for who waits for one.
+pub(crate) struct Walks {
+    asked: Notify,
+    last: watch::Sender<Walked>,
+}
+
+#[derive(Clone, Copy)]
+enum Walked {
+    Never,
+    /// At this time a walk ended, well or not.
+    At(Instant),
+    /// It tells its changes by itself.
+    Told,
+}
+
+impl Default for Walks {
+    fn default() -> Self {
+        Self { asked: Notify::new(), last: watch::Sender::new(Walked::Never) }
+    }
+}
+
+impl Walks {
+    fn is_old(&self, freshness: Duration) -> bool {
+        match *self.last.borrow() {
+            Walked::Never => true,
+            Walked::At(at) => at.elapsed() > freshness,
+            Walked::Told => false,
         }
-        None => {
-            while !gateway.stop.is_cancelled() {
-                walk(&gateway, &stack).await;
-                let _ = tokio::time::timeout(gateway.limits.sweep, gateway.stop.cancelled()).await;
+    }
+
+    /// Until a walk ends; one for all who wait.
+    async fn next(&self) {
+        let mut last = self.last.subscribe();
+        self.asked.notify_one();
+        let _ = last.changed().await;
+    }
+
+    /// Until a list asks for a walk that is not done yet.
+    async fn asked(&self, freshness: Duration) {
+        loop {
+            self.asked.notified().await;
+            if self.is_old(freshness) {
+                return;
             }
         }
     }
 }
 
-/// Walks the backends that cannot tell by themselves and were walked too long ago for a list.
+/// Follows one backend.
+pub(crate) async fn follow(gateway: Arc<Gateway>, stack: Arc<Stack>) {
+    let freshness = gateway.limits.list_freshness;
+    let mut check = Instant::now() + CHECK_EVERY;
+    while !gateway.stop.is_cancelled() {
+        if let Some(changes) = stack.changes() {
+            listen(&gateway, &stack, changes).await;
+            // Stopped, or the backend cannot tell any more: it is walked until it can.
+        }
+        let from = gateway.clock.now();
+        let walked = walk(&gateway, &stack).await;
+        stack.walks.last.send_replace(Walked::At(Instant::now()));
+        if walked && Instant::now() >= check {
+            look_for_unseen(&gateway, &stack, from).await;
+            check = Instant::now() + CHECK_EVERY;
+        }
+        tokio::select! {
+            () = gateway.pause(gateway.limits.sweep) => {}
+            () = stack.walks.asked(freshness) => {}
+        }
+    }
+}
+
+async fn listen(gateway: &Arc<Gateway>, stack: &Arc<Stack>, changes: batchlingua_core::Changes) {
+    let mut changes = changes.ready_chunks(CHANGES_AT_ONCE);
+    // What changed before we listened.
+    let mut walked = walk(gateway, stack).await;
+    stack.walks.last.send_replace(Walked::Told);
+    let mut next = Instant::now();
+    loop {
+        next += if walked { CHECK_EVERY } else { gateway.limits.sweep };
+        let tick = sleep_until(next);
+        tokio::pin!(tick);
+        loop {
+            tokio::select! {
+                () = gateway.stop.cancelled() => return,
+                seen = changes.next() => match seen {
+                    Some(seen) => take_in(gateway, stack, seen).await,
+                    None => return,
+                },
+                () = &mut tick => break,
+            }
+        }
+        match walked {
+            // A change may have been missed: written to a full disk, or one of too many at once.
+            true => look_for_unseen(gateway, stack, Millis(i64::MAX)).await,
+            false => walked = walk(gateway, stack).await,
+        }
+        next = Instant::now();
+    }
+}
+
+/// Waits, not for ever, until the backends that cannot tell by themselves have been walked not too long ago.
 pub(crate) async fn freshen(gateway: &Arc<Gateway>, ctx: &Context) {
     let reachable = gateway.scope(ctx).backends;
-    for (name, stack) in &gateway.stacks {
-        let asked = reachable.as_ref().is_none_or(|names| names.contains(name));
-        if asked && !stack.can().cheap_reads && is_old(gateway, stack) {
-            walk(gateway, stack).await;
-        }
-    }
+    let old = gateway.stacks.values().filter(|stack| {
+        let asked = reachable.as_ref().is_none_or(|names| names.contains(stack.name()));
+        asked && !stack.can().cheap_reads && stack.walks.is_old(gateway.limits.list_freshness)
+    });
+    // Too long: the page is older then.
+    let _ = timeout(FRESHEN_WAIT, future::join_all(old.map(|stack| stack.walks.next()))).await;
 }
 
-fn is_old(gateway: &Gateway, stack: &Stack) -> bool {
-    let walked = gateway.walked.lock().expect("no panic while it is held");
-    walked.get(stack.name()).is_none_or(|at| at.elapsed() > gateway.limits.list_freshness)
-}
-
-async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>) {
-    let ctx = gateway.own_context(BACKGROUND_CALL);
+/// Whether it came to its end.
+async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>) -> bool {
     let mut after = None;
     loop {
-        let page = match stack.scan(&ctx, after).await {
+        let ctx = gateway.own_context(BACKGROUND_CALL);
+        let page = match stack.scan(&ctx, after.clone()).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(backend = %stack.name(), cause = error.detail(), "the backend cannot be walked");
-                return;
+                return false;
             }
         };
         take_in(gateway, stack, page.rows).await;
-        after = page.next;
-        if after.is_none() {
-            let now = std::time::Instant::now();
-            gateway.walked.lock().expect("no panic while it is held").insert(stack.name().clone(), now);
-            return;
+        if page.next.is_none() {
+            return true;
         }
+        if page.next == after || gateway.stop.is_cancelled() {
+            return false;
+        }
+        after = page.next;
     }
 }
 
 /// Binds and observes what was seen. Batches submitted elsewhere get a row here.
 async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<NativeId>>) {
     let ctx = gateway.own_context(BACKGROUND_CALL);
-    // One of our own submits may be seen before it is settled: its row is bound by the settling, not here.
-    let foreign = !stack.can().cheap_reads;
+    let kept_from = gateway.clock.now().minus(gateway.limits.keep_for);
     let identities: Vec<_> = seen
         .into_iter()
-        .map(|batch| NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign })
+        .map(|batch| {
+            // A row that was dropped for its age must not come again with every walk.
+            let foreign = batch.times.ended.is_none_or(|ended| ended >= kept_from);
+            NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign }
+        })
         .collect();
     let bound = match gateway.ledger.bind(stack.name(), &identities).await {
         Ok(bound) => bound,
@@ -97,92 +183,104 @@ async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<Nat
             return;
         }
     };
-    for (bound, identity) in bound.into_iter().zip(&identities) {
+    let mut news = Vec::new();
+    for (bound, identity) in bound.into_iter().zip(identities) {
         let Bound::Row(entry) = bound else { continue };
-        if let Err(error) = view::observe(gateway, &ctx, stack, &entry, &identity.batch).await {
-            tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a change cannot be written");
+        view::saw(gateway, stack, &entry);
+        if view::is_news(&entry.batch, &identity.batch) {
+            news.push((entry, identity.batch));
+        }
+    }
+    let observations: Vec<_> =
+        news.iter().map(|(entry, batch)| view::observation(&ctx, stack, entry, batch)).collect();
+    let observations: Vec<Observation> = stream::iter(observations).buffered(READS_AT_ONCE).collect().await;
+    let written = match observations.is_empty() {
+        true => return,
+        false => gateway.ledger.observe(&observations).await,
+    };
+    let mut written = match written {
+        Ok(written) => written.into_iter().peekable(),
+        Err(error) => {
+            tracing::warn!(backend = %stack.name(), cause = error.detail(), "changes cannot be written");
+            return;
+        }
+    };
+    for ((entry, _), observation) in news.iter().zip(observations) {
+        match written.next_if(|now| now.row == entry.row) {
+            Some(now) => gateway.tell(entry, &now),
+            // Its row is gone: most likely another one has taken it over.
+            None => {
+                if let Err(error) = view::write(gateway, entry, observation).await {
+                    tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a change has no row");
+                }
+            }
         }
     }
 }
 
-/// The batch was shown: it is not missing.
-pub(crate) fn shown_again(gateway: &Gateway, row: RowId) {
-    let mut missing = gateway.missing.lock().expect("no panic while it is held");
-    if !missing.is_empty() {
-        missing.remove(&row);
+/// Looks at live batches that were not seen since then, one by one.
+async fn look_for_unseen(gateway: &Arc<Gateway>, stack: &Arc<Stack>, since: Millis) {
+    let live = [BatchState::Queued, BatchState::Starting, BatchState::Running, BatchState::Paused];
+    let filter = Filter { states: Some(live.into_iter().collect()), ..Filter::default() };
+    let scope = gateway.own_scope(Some(vec![stack.name().clone()]));
+    let mut window = Window { from: 0, size: ROWS_AT_ONCE };
+    loop {
+        let query = ListQuery { filter: filter.clone(), order: Order::default(), window, tails: false };
+        let rows = match gateway.ledger.page(&query, &scope).await {
+            Ok(page) => page.rows,
+            Err(error) => return tracing::warn!(cause = error.detail(), "live batches cannot be read"),
+        };
+        let full = rows.len() as u64 == ROWS_AT_ONCE;
+        let unseen = rows.into_iter().filter(|entry| gateway.sightings.last(entry.row).is_none_or(|at| at < since));
+        stream::iter(unseen).for_each_concurrent(READS_AT_ONCE, |entry| look(gateway, entry)).await;
+        if !full || gateway.stop.is_cancelled() {
+            return;
+        }
+        // What ended meanwhile makes some rows slip through; they are looked at the next time.
+        window.from += ROWS_AT_ONCE;
     }
 }
 
-/// The backend does not show a live batch. Only after `unknown_after` of that is it called unknown; the row as it now stands.
-pub(crate) async fn not_shown(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry, error: &Error) -> Result<Entry> {
-    if !matches!(error.kind, ErrorKind::NotFound(_)) || entry.batch.state.is_end() {
-        return Ok(entry.clone());
+async fn look(gateway: &Arc<Gateway>, entry: Entry) {
+    let ctx = gateway.own_context(BACKGROUND_CALL);
+    if let Err(error) = view::show(gateway, &ctx, &entry, Detail::State).await {
+        tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a batch cannot be looked at");
     }
+}
+
+/// The backend does not show a batch, or gives no answer: the row as it may be shown nevertheless, and how old it is.
+pub(crate) async fn not_seen(gateway: &Arc<Gateway>, entry: &Entry, error: Error) -> Result<(Entry, Option<u32>)> {
     let now = gateway.clock.now();
-    let since = *gateway.missing.lock().expect("no panic while it is held").entry(entry.row).or_insert(now);
-    if now < since.plus(gateway.limits.unknown_after) {
-        return Ok(entry.clone());
+    let limits = &gateway.limits;
+    let seen = gateway.sightings.last(entry.row).unwrap_or(entry.batch.times.modified);
+    let age = u32::try_from(span(seen, now).as_secs()).unwrap_or(u32::MAX);
+    let stack = match gateway.stack(&entry.backend) {
+        Ok(stack) if matches!(error.kind, ErrorKind::NotFound(_)) => stack,
+        // What was seen before this proxy began it cannot have seen itself; it has a time of its own to see something.
+        _ if span(seen.max(gateway.began), now) <= limits.stale_for => return Ok((entry.clone(), Some(age))),
+        _ => return Err(error),
+    };
+    if entry.batch.state == BatchState::Unknown {
+        return Ok((entry.clone(), None));
+    }
+    let since = gateway.sightings.missing(entry.row, now);
+    let missing = span(since, now);
+    let shows_others = stack.shows_since(since);
+    if missing < limits.unknown_after || !(shows_others || missing >= limits.stale_for) {
+        return Ok((entry.clone(), Some(age)));
     }
     tracing::warn!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "the backend does not show a batch whose end was not seen");
-    let observation = Observation {
+    let unknown = Observation {
         row: entry.row,
         state: BatchState::Unknown,
         attempt: None,
         revival: stack.can().revival,
         times: entry.batch.times,
-        app: entry.batch.app.clone(),
+        app: App::default(),
         diagnostic: Some(MISSED.to_owned()),
         log: None,
     };
-    let unknown = gateway
-        .ledger
-        .observe(&[observation])
-        .await?
-        .pop()
-        .ok_or_else(|| Error::internal("an observation gave no row"))?;
-    gateway.tell(entry, &unknown);
-    Ok(unknown)
-}
-
-/// Ends that were asked for and are not seen are asked for again: the proxy that was asked may have died in between.
-pub(crate) async fn repeat_cancels(gateway: Arc<Gateway>) {
-    let mut next = Instant::now();
-    while !gateway.stop.is_cancelled() {
-        match gateway.ledger.unended_cancels(EXPIRE_AT_ONCE).await {
-            Ok(entries) => {
-                for entry in entries {
-                    repeat_cancel(&gateway, &entry).await;
-                }
-            }
-            Err(error) => tracing::warn!(cause = error.detail(), "asked-for ends cannot be read"),
-        }
-        next += REPEAT_CANCEL;
-        let _ = tokio::time::timeout_at(next, gateway.stop.cancelled()).await;
-    }
-}
-
-async fn repeat_cancel(gateway: &Arc<Gateway>, entry: &Entry) {
-    let (Some(native), Ok(stack)) = (&entry.batch.id.native, gateway.stack(&entry.backend)) else { return };
-    let ctx = gateway.own_context(BACKGROUND_CALL);
-    if let Err(error) = stack.control(&ctx, native, Action::Cancel).await {
-        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a cancel could not be repeated");
-        return;
-    }
-    if let Ok(seen) = stack.get(&ctx, native, batchlingua_core::Detail::State).await {
-        let _ = view::observe(gateway, &ctx, stack, entry, &seen).await;
-    }
-}
-
-/// Drops rows that are kept no longer.
-pub(crate) async fn expire(gateway: Arc<Gateway>) {
-    while !gateway.stop.is_cancelled() {
-        let keep =
-            Retention { ended_before: gateway.clock.now().minus(gateway.limits.keep_for), limit: EXPIRE_AT_ONCE };
-        match gateway.ledger.expire(&keep).await {
-            Ok(dropped) if dropped == EXPIRE_AT_ONCE as u64 => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(cause = error.detail(), "old rows cannot be dropped"),
-        }
-        let _ = tokio::time::timeout(EXPIRE_EVERY, gateway.stop.cancelled()).await;
-    }
+    let unknown = view::write(gateway, entry, unknown).await?;
+    gateway.sightings.forget(entry.row);
+    Ok((unknown, None))
 }

@@ -2,24 +2,34 @@
 //!
 //! A `Gateway` is built as a whole from checked parts and never changed: a reload builds another one. Calls in flight keep theirs.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use batchlingua_core::{
     Backend, BackendName, Batch, BatchId, Claim, Clock, Context, DialectName, Entry, Error, ErrorKind, Health, Holder,
     Ledger, ListenerName, Millis, Principal, RequestId, Result, RowId, Scope, Uuid,
 };
 use batchlingua_wire::{Dialect, FormLimits};
-use tokio::sync::broadcast;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use crate::{
-    ListenerParts, ListenerService, Observer, Routing, follow, settle,
+    ListenerParts, ListenerService, Observer, Routing, chores, follow,
+    settle::{self, OpenIntents},
+    sightings::Sightings,
     stack::{CallLimits, Stack},
 };
+
+/// How long backends may take to say that they are ready.
+const PROBE: Duration = Duration::from_secs(5);
+/// When to ask again for what a stopping proxy has refused.
+const NEXT_LIFE: Duration = Duration::from_secs(1);
 
 /// A backend and its place in the configuration.
 pub struct BackendSlot {
@@ -125,10 +135,12 @@ pub struct Gateway {
     pub(crate) stop: CancellationToken,
     /// Rows as they change.
     pub(crate) changed: broadcast::Sender<RowId>,
-    /// Batches that their backend did not show when last asked, since when.
-    pub(crate) missing: Mutex<HashMap<RowId, Millis>>,
-    /// Backends that did not answer when last asked, since when.
-    pub(crate) walked: Mutex<HashMap<BackendName, Instant>>,
+    /// When which batch was last seen.
+    pub(crate) sightings: Sightings,
+    /// Submits that a task of this process works on.
+    pub(crate) open: OpenIntents,
+    /// When this proxy began: before that it has seen nothing.
+    pub(crate) began: Millis,
 }
 
 impl Gateway {
@@ -138,6 +150,7 @@ impl Gateway {
             let stack = Stack::new(slot.name.clone(), slot.backend, slot.limits, parts.observer.clone());
             (slot.name, Arc::new(stack))
         });
+        let began = parts.clock.now();
         Arc::new(Self {
             dialects: parts.dialects,
             stacks: stacks.collect(),
@@ -150,20 +163,36 @@ impl Gateway {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             changed: broadcast::channel(1024).0,
-            missing: Mutex::default(),
-            walked: Mutex::default(),
+            sightings: Sightings::default(),
+            open: OpenIntents::default(),
+            began,
         })
     }
 
     /// Begins the background work on the current runtime: open intents are resolved, changes followed, cancels repeated, old rows dropped.
     /// Requests are served meanwhile.
     pub fn start(self: &Arc<Self>) {
-        tokio::spawn(settle::resolve_open_intents(self.clone()));
+        self.work("resolve", settle::resolve_open_intents);
         for stack in self.stacks.values() {
-            tokio::spawn(follow::follow(self.clone(), stack.clone()));
+            let stack = stack.clone();
+            self.work("follow", move |gateway| follow::follow(gateway, stack.clone()));
         }
-        tokio::spawn(follow::repeat_cancels(self.clone()));
-        tokio::spawn(follow::expire(self.clone()));
+        self.work("repeat cancels", chores::repeat_cancels);
+        self.work("expire", chores::expire);
+    }
+
+    /// Background work that goes on until the proxy stops: a panic in one round, of an adapter say, must not end it for good and unseen.
+    fn work<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let gateway = self.clone();
+        tokio::spawn(async move {
+            while tokio::spawn(work(gateway.clone())).await.is_err_and(|error| error.is_panic()) {
+                tracing::error!(work = name, "background work has panicked; it begins again");
+                gateway.pause(gateway.limits.sweep).await;
+            }
+        });
     }
 
     /// The service of one listener.
@@ -171,11 +200,26 @@ impl Gateway {
         ListenerService::new(self.clone(), parts)
     }
 
-    /// Ends the background work and waits for every submit and control that is on its way.
+    /// Ends the background work, refuses further submits and controls, and waits for every one that is on its way.
     pub async fn drain(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Lets a submit or control begin. A drain that begins after this waits for it, as long as the token is held or a task was made meanwhile.
+    pub(crate) fn come_in(&self) -> Result<TaskTrackerToken> {
+        let token = self.tasks.token();
+        if self.stop.is_cancelled() {
+            let kind = ErrorKind::BackendUnavailable { retry_after: NEXT_LIFE };
+            return Err(Error::new(kind, "the proxy is stopping; nothing was done, try again"));
+        }
+        Ok(token)
+    }
+
+    /// Waits, but not past the stop.
+    pub(crate) async fn pause(&self, span: Duration) {
+        let _ = timeout(span, self.stop.cancelled()).await;
     }
 
     /// Whether submits can be taken: the ledger takes writes and some backend answers. The error says what is missing.
@@ -183,15 +227,25 @@ impl Gateway {
         if let Health::Bad(reason) = self.ledger.health().await {
             return Err(format!("ledger: {reason}"));
         }
-        let ctx = self.own_context(Duration::from_secs(5));
+        // All at once: one that hangs says nothing about the others.
+        let mut probes: FuturesUnordered<_> = self.stacks.values().map(|stack| self.probe(stack)).collect();
         let mut last = String::from("no backend is configured");
-        for stack in self.stacks.values() {
-            match stack.probe(&ctx).await {
-                Ok(_) => return Ok(()),
-                Err(error) => last = format!("backend '{}': {}", stack.name(), error.message),
+        while let Some(probe) = probes.next().await {
+            match probe {
+                Ok(()) => return Ok(()),
+                Err(reason) => last = reason,
             }
         }
         Err(last)
+    }
+
+    async fn probe(&self, stack: &Stack) -> Result<(), String> {
+        let reason = match timeout(PROBE, stack.probe(&self.own_context(PROBE))).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.message,
+            Err(_) => "it does not answer".to_owned(),
+        };
+        Err(format!("backend '{}': {reason}", stack.name()))
     }
 
     /// The circumstances of work that no client asked for.
@@ -201,8 +255,9 @@ impl Gateway {
             dialect: DialectName::from("none"),
             listener: ListenerName::from("none"),
             principal: Principal::anonymous(),
+            project: None,
             caller: None,
-            deadline: Instant::now() + within,
+            deadline: (Instant::now() + within).into_std(),
         }
     }
 
@@ -227,24 +282,56 @@ impl Gateway {
             Some(self.routing.reachable(&ctx.listener, &ctx.dialect))
         };
         let ended_from = self.limits.list_for.get(&ctx.dialect).map(|span| self.clock.now().minus(*span));
-        Scope { dialect: ctx.dialect.clone(), backends, projects: None, unscoped: true, ended_from }
+        let projects = ctx.project.clone().map(|project| vec![project]);
+        Scope { dialect: ctx.dialect.clone(), backends, projects, unscoped: true, ended_from }
+    }
+
+    /// What this proxy itself can see: all that runs on these backends.
+    pub(crate) fn own_scope(&self, backends: Option<Vec<BackendName>>) -> Scope {
+        Scope { dialect: DialectName::from("none"), backends, projects: None, unscoped: true, ended_from: None }
     }
 
     /// Tells whoever waits that a row has changed.
     pub(crate) fn tell(&self, before: &Entry, now: &Entry) {
-        if before.batch.state != now.batch.state
-            || before.batch.attempt != now.batch.attempt
-            || before.phase != now.phase
-        {
+        let moved = before.batch.state != now.batch.state || before.batch.attempt != now.batch.attempt;
+        if moved {
             self.observer.state(&now.backend, now.batch.state);
+        }
+        if moved || before.phase != now.phase {
             // Nobody waiting is no fault.
             let _ = self.changed.send(now.row);
+        }
+    }
+
+    /// Until this row may have changed. `false`: the time is over, or the proxy stops.
+    pub(crate) async fn until_changed(
+        &self,
+        changed: &mut broadcast::Receiver<RowId>,
+        row: RowId,
+        until: Instant,
+    ) -> bool {
+        loop {
+            let told = tokio::select! {
+                () = self.stop.cancelled() => return false,
+                told = timeout_at(until, changed.recv()) => told,
+            };
+            match told {
+                Ok(Ok(other)) if other != row => {}
+                // This one, or so many at once that some were missed and this may be among them.
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => return true,
+                Ok(Err(RecvError::Closed)) | Err(_) => return false,
+            }
         }
     }
 }
 
 /// The row's batch, with what only the backend's own answer has.
-pub(crate) fn merge<N>(entry: &Entry, seen: Batch<N>) -> Batch<BatchId> {
+pub(crate) fn merge<N>(entry: &Entry, seen: Batch<N>) -> Arc<Batch<BatchId>> {
     let row = &entry.batch;
-    Batch { log_tail: seen.log_tail, steps: seen.steps, native: seen.native, ..Batch::clone(row) }
+    // A backend may show an older state than was seen already; its own word for that would go backwards.
+    let native = seen.native.filter(|_| seen.state == row.state);
+    if native.is_none() && seen.log_tail.is_empty() && seen.steps.is_empty() {
+        return row.clone();
+    }
+    Arc::new(Batch { log_tail: seen.log_tail, steps: seen.steps, native, ..Batch::clone(row) })
 }

@@ -3,21 +3,30 @@
 //! The stacks, outermost first (style: why a layer stands where it stands is said beside it):
 //!
 //! ```text
-//! HTTP      request id · trace · metrics | pick dialect | RENDER ERRORS | access · load-shed · concurrency · deadline · body · decode · resolve
-//! backend   capability check · load-shed · concurrency · attempt timeout · record of the attempt · adapter
+//! HTTP      request id · trace · metrics | pick dialect | RENDER ERRORS | access · bounded places · deadline · body · decode · resolve
+//! backend   record of the attempt · capability check · bounded places · attempt timeout · adapter
 //! ```
 //!
 //! Absent on purpose: the name of any dialect or backend, sockets, configuration files.
 
 mod access;
+mod answer;
 mod body;
+mod chores;
 mod control;
+mod fingerprint;
 mod follow;
 mod gateway;
 mod listener;
+mod logs;
 mod observer;
+mod refusal;
+mod request_id;
 mod routing;
 mod settle;
+mod shed;
+mod sightings;
+mod spool;
 mod stack;
 mod submit;
 mod view;

@@ -8,35 +8,37 @@
 use std::{
     convert::Infallible,
     fmt::Display,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
 };
 
 use batchlingua_core::{
-    BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Notes, Operation, Principal, Reply,
-    RequestId, Result,
+    BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Operation, Principal, Reply, Result,
 };
-use batchlingua_wire::{
-    Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, RequestBody, RequestHead, encode_reply, find,
-};
+use batchlingua_wire::{Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, RequestHead, encode_reply, find};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use sha2::{Digest, Sha256};
 use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed,
-    util::BoxCloneSyncService,
+    BoxError, Service, ServiceBuilder, ServiceExt,
+    timeout::{Timeout, error::Elapsed},
 };
 
-use crate::{Access, Gateway, RequestRecord, body, control, observer::dialect_word, submit, view};
+use crate::{
+    Access, Gateway, RequestRecord,
+    answer::{self, plain},
+    body, control,
+    fingerprint::Fingerprint,
+    logs,
+    observer::dialect_word,
+    request_id::{REQUEST_ID, RequestIds},
+    shed::{Full, Held, Shed},
+    spool::Spool,
+    submit, view,
+};
 
-const REQUEST_ID: &str = "x-request-id";
-const MAX_REQUEST_ID: usize = 128;
 const SHED_RETRY: Duration = Duration::from_secs(1);
 
 /// What a listener is made of.
@@ -59,7 +61,7 @@ struct Listener {
     face: Arc<Face>,
     dialects: Vec<Arc<dyn Dialect>>,
     access: Access,
-    calls: BoxCloneSyncService<Call, Response<Body>, BoxError>,
+    calls: Shed<Timeout<Calls>>,
     ids: RequestIds,
 }
 
@@ -77,14 +79,12 @@ impl ListenerService {
             gateway.dialects.iter().filter(|dialect| parts.dialects.contains(dialect.name())).cloned().collect();
         let limits = &gateway.limits;
         let calls = ServiceBuilder::new()
-            // Outside the concurrency limit: a full proxy answers at once, in the client's words, instead of queueing without bound.
-            .load_shed()
-            .concurrency_limit(limits.max_in_flight)
+            // Outermost: a full proxy answers at once, in the client's words, instead of queueing without bound.
+            .layer_fn(|calls| Shed::new(calls, limits.max_in_flight))
             // One deadline for all that follows. What must not be cancelled by it runs in a task of its own.
             .timeout(limits.request_timeout)
             .service(Calls(gateway.clone()));
         let face = Arc::new(parts.face);
-        let calls = BoxCloneSyncService::new(calls);
         Self(Arc::new(Listener { gateway, face, dialects, access: parts.access, calls, ids: RequestIds::new() }))
     }
 
@@ -194,9 +194,13 @@ impl Listener {
         let head = Arc::new(head);
         let call = Call { head: head.clone(), dialect: dialect.clone(), body, operation: trace.operation.clone() };
         match self.calls.clone().oneshot(call).await {
-            Ok(response) => {
+            Ok(Held { answer, place }) => {
                 let _ = trace.operation.set(head.route_name());
-                response
+                match answer.streamed {
+                    // A stream is a request in flight until it has been read or left.
+                    true => answer.response.map(|body| Body::wrap(body.map_frame(move |frame| (frame, &place).0))),
+                    false => answer.response,
+                }
             }
             Err(error) => {
                 let _ = trace.operation.set(head.route_name());
@@ -214,15 +218,7 @@ impl Listener {
 
     fn fail(&self, dialect: &Arc<dyn Dialect>, head: &RequestHead, error: Error, trace: &mut Trace) -> Response<Body> {
         let mut response = dialect.encode_error(head, &error);
-        let headers = response.headers_mut();
-        if let Some(after) = error.kind.retry_after() {
-            headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(after.as_secs().max(1)));
-        }
-        if let ErrorKind::Ambiguous { id } = &error.kind {
-            headers.insert("batchlingua-outcome", HeaderValue::from_static("unknown"));
-            let id = HeaderValue::from_str(&id.uuid.to_string()).expect("a uuid is a header value");
-            headers.entry("batchlingua-id").or_insert(id);
-        }
+        answer::write_error(&mut response, &error);
         trace.error = Some(error);
         response
     }
@@ -231,29 +227,17 @@ impl Listener {
     fn no_dialect(&self, head: &RequestHead) -> Response<Body> {
         let is_root = head.target.segments.is_empty();
         match (is_root, &head.method) {
-            (true, &Method::GET | &Method::HEAD) => self.root_page(),
+            (true, &Method::GET | &Method::HEAD) => answer::root_page(self.dialects.iter().map(|dialect| dialect.name())),
             (true, _) => plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here"),
             (false, _) => plain(StatusCode::NOT_FOUND, "no dialect that this listener serves has this path"),
         }
-    }
-
-    fn root_page(&self) -> Response<Body> {
-        let names: Vec<_> = self.dialects.iter().map(|dialect| format!("<li>{}</li>", dialect.name())).collect();
-        let page = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Batchlingua</title></head>\
-             <body><h1>Batchlingua</h1><p>Batch jobs in several dialects. This listener serves:</p><ul>{}</ul></body></html>\n",
-            names.concat()
-        );
-        let mut response = Response::new(Body::full(page));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html;charset=utf-8"));
-        response
     }
 }
 
 fn as_error(error: BoxError) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => *error,
-        Err(error) if error.is::<Overloaded>() => Error::new(
+        Err(error) if error.is::<Full>() => Error::new(
             ErrorKind::Throttled { retry_after: SHED_RETRY },
             "the proxy has too many requests in flight (max_in_flight); try again soon",
         ),
@@ -265,22 +249,19 @@ fn as_error(error: BoxError) -> Error {
     }
 }
 
-/// An answer outside all dialects.
-fn plain(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::full(format!("{{\"message\":\"{message}\"}}")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
 /// Inside the stack: reads, decodes and runs.
 #[derive(Clone)]
 struct Calls(Arc<Gateway>);
 
+struct Answer {
+    response: Response<Body>,
+    streamed: bool,
+}
+
 impl Service<Call> for Calls {
-    type Response = Response<Body>;
+    type Response = Answer;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Answer, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -292,48 +273,52 @@ impl Service<Call> for Calls {
     }
 }
 
-async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Response<Body>> {
+async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
+    // The same moment from which the timeout layer counts.
+    let deadline = (tokio::time::Instant::now() + gateway.limits.request_timeout).into_std();
     let Call { head, dialect, body, operation } = call;
     let kind = head.route.map_or(BodyKind::None, |route| route.body);
-    let body = body::read(kind, &head.headers, body, &gateway.limits).await?;
+    let (body, spool) = body::read(kind, &head.headers, body, &gateway.limits).await?;
     let credentials = dialect.credentials(&head, &body)?;
     let ctx = Context {
         request: head.id.clone(),
         dialect: dialect.name().clone(),
         listener: head.face.listener.clone(),
         principal: principal(credentials.as_ref()),
+        project: dialect.project(&head),
         caller: None,
-        deadline: Instant::now() + gateway.limits.request_timeout,
+        deadline,
     };
-    let reread = body_bytes(&body);
+    let fingerprint = Fingerprint::of(&head, &body);
     let reply = match dialect.decode(&head, body)? {
-        Decoded::Answer(response) | Decoded::Relay(response) => return Ok(response),
+        Decoded::Answer(response) | Decoded::Relay(response) => return Ok(Answer { response, streamed: false }),
         Decoded::Operation(asked) => {
             let _ = operation.set(asked.name());
-            run(gateway, &ctx, asked, &reread).await?
+            run(gateway, &ctx, asked, fingerprint, spool).await?
         }
     };
-    let notes = reply.notes.clone();
+    let (notes, streamed) = (reply.notes.clone(), answer::is_stream(&reply.outcome));
     let mut response = encode_reply(&*dialect, &head, reply);
-    write_notes(&mut response, &notes);
-    Ok(response)
+    answer::write_notes(&mut response, &notes);
+    Ok(Answer { response, streamed })
 }
 
 async fn run(
     gateway: &Arc<Gateway>,
     ctx: &Context,
     operation: Operation<BatchRef>,
-    body: &Bytes,
+    fingerprint: Fingerprint,
+    spool: Spool,
 ) -> Result<Reply<BatchId>> {
     match operation {
         Operation::Submit(submission) => {
-            // Hashed only where somebody will compare it.
-            let fingerprint = if submission.key.is_some() { Sha256::digest(body).into() } else { [0; 32] };
-            submit::submit(gateway, ctx, *submission, fingerprint).await
+            // Made only where somebody will compare it.
+            let fingerprint = if submission.key.is_some() { fingerprint.digest(ctx).await? } else { [0; 32] };
+            submit::submit(gateway, ctx, *submission, fingerprint, spool).await
         }
         Operation::Get(wanted, detail) => view::get(gateway, ctx, &wanted, detail).await,
         Operation::List(query) => view::list(gateway, ctx, &query).await,
-        Operation::Log(wanted, query) => view::log(gateway, ctx, &wanted, &query).await,
+        Operation::Log(wanted, query) => logs::log(gateway, ctx, &wanted, &query).await,
         Operation::Control(selection, action) => control::control(gateway, ctx, selection, action).await,
     }
 }
@@ -346,53 +331,5 @@ fn principal(credentials: Option<&Credentials>) -> Principal {
             Credentials::Basic { .. } | Credentials::Bearer(_) | Credentials::Token(_) | Credentials::Signature { .. },
         )
         | None => Principal::anonymous(),
-    }
-}
-
-fn body_bytes(body: &RequestBody) -> Bytes {
-    match body {
-        RequestBody::Bytes(bytes) => bytes.clone(),
-        RequestBody::Empty | RequestBody::Form(_) => Bytes::new(),
-    }
-}
-
-/// What a client is told beside the answer, once for all dialects.
-fn write_notes(response: &mut Response<Body>, notes: &Notes) {
-    let headers = response.headers_mut();
-    if let Some(Ok(name)) = notes.backend.as_ref().map(|name| HeaderValue::from_str(name.as_str())) {
-        headers.insert("batchlingua-backend", name);
-    }
-    if !notes.unmapped.is_empty() {
-        let fields: Vec<_> = notes.unmapped.iter().map(ToString::to_string).collect();
-        if let Ok(fields) = HeaderValue::from_str(&fields.join(", ")) {
-            headers.insert("batchlingua-unmapped", fields);
-        }
-    }
-    if let Some(seconds) = notes.stale_seconds {
-        headers.insert(header::AGE, HeaderValue::from(seconds));
-        headers.insert("batchlingua-stale", HeaderValue::from(seconds));
-    }
-}
-
-/// Ids of requests: the client's own where it is fit to be shown, else one of ours.
-struct RequestIds {
-    prefix: u32,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> Self {
-        let (prefix, ..) = batchlingua_core::Uuid::new_v4().as_fields();
-        Self { prefix, next: AtomicU64::new(1) }
-    }
-
-    fn of(&self, headers: &http::HeaderMap) -> RequestId {
-        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        match given
-            .filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            Some(id) => RequestId::from(id),
-            None => RequestId::from(format!("{:08x}-{:x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))),
-        }
     }
 }

@@ -86,7 +86,7 @@ impl Observer for Silent {
 }
 
 /// The word of a result in records.
-pub(crate) fn outcome_word<T>(result: &Result<T, batchlingua_core::Error>) -> &'static str {
+pub(crate) fn outcome_word<T>(result: Result<T, &batchlingua_core::Error>) -> &'static str {
     match result {
         Ok(_) => "ok",
         Err(error) => error.kind.as_str(),

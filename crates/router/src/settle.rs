@@ -3,82 +3,186 @@
 //! Absence is believed only after the backend's `settle` and several looks, one of which still saw another known job (else the backend may
 //! have lost its memory). A submit is never sent again from here: what it was to run is not in the ledger, and a job that runs twice is the
 //! one thing that cannot be taken back.
+//!
+//! A lease may run out while its task still works: a slow backend, a machine that slept. This process then claims the intent from itself,
+//! and the new lease is handed to the task that is at work ([`OpenIntents`]); a second one would look for a job that is just being sent,
+//! not find it, and declare it failed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use batchlingua_core::{Entry, Lease, Phase, Result, Sighting, Verdict};
-use tokio::time::Instant;
+use batchlingua_core::{Batch, BatchId, Detail, Entry, Error, ErrorKind, Lease, Phase, Result, RowId, Sighting, Verdict};
+use tokio::time::{Instant, sleep};
 
-use crate::{Gateway, gateway::merge, stack::Stack, submit::identity};
+use crate::{
+    Gateway,
+    gateway::merge,
+    refusal::{self, recalled},
+    stack::Stack,
+    submit::identity,
+    view,
+};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const NEGATIVE_LOOKS: u32 = 3;
 const CLAIMED_AT_ONCE: usize = 64;
+const LOOK: Duration = Duration::from_secs(30);
+/// When a client may submit again what never reached its backend.
+const SUBMIT_AGAIN: Duration = Duration::from_secs(1);
 
 /// How an open intent was resolved.
 pub(crate) enum Resolution {
-    /// The backend has it.
-    Accepted(Entry),
-    /// The backend had refused it.
-    Refused(String),
-    /// It never went through.
-    Failed(String),
-    /// It cannot be told, or the proxy is stopping.
+    /// The backend has it: its row, and what is to be shown of it.
+    Accepted(Entry, Arc<Batch<BatchId>>),
+    /// It did not go through, for this reason.
+    Not(Error),
+    /// It cannot be told, or not now: the proxy is stopping.
     Open,
 }
 
-/// Settles, again and again while the ledger cannot be written: the outcome must not be lost while this process lives.
-pub(crate) async fn settle_for_sure(
+/// The intents that tasks of this process work on, each with its lease.
+#[derive(Default)]
+pub(crate) struct OpenIntents {
+    leases: Mutex<HashMap<RowId, Arc<Mutex<Lease>>>>,
+    /// Held from a claim until its leases are handed out.
+    claiming: tokio::sync::Mutex<()>,
+}
+
+/// One of them. Its lease may be renewed meanwhile.
+pub(crate) struct Held<'a> {
+    intents: &'a OpenIntents,
+    row: RowId,
+    lease: Arc<Mutex<Lease>>,
+}
+
+/// Each change is whole by itself, so a panic elsewhere leaves nothing half-done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl OpenIntents {
+    pub(crate) fn hold(&self, lease: Lease) -> Held<'_> {
+        let (row, lease) = (lease.row, Arc::new(Mutex::new(lease)));
+        locked(&self.leases).insert(row, lease.clone());
+        Held { intents: self, row, lease }
+    }
+
+    /// Hands a claimed lease to the task that is at work on the intent, if there is one.
+    fn renew(&self, lease: &Lease) -> bool {
+        let leases = locked(&self.leases);
+        leases.get(&lease.row).map(|held| *locked(held) = lease.clone()).is_some()
+    }
+}
+
+impl Held<'_> {
+    pub(crate) fn lease(&self) -> Lease {
+        locked(&self.lease).clone()
+    }
+
+    /// Whether a refused lease has been replaced by now.
+    async fn is_renewed(&self, refused: &Lease) -> bool {
+        // A claim that has just taken it from us may not have handed it out yet.
+        drop(self.intents.claiming.lock().await);
+        self.lease() != *refused
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut leases = locked(&self.intents.leases);
+        if leases.get(&self.row).is_some_and(|lease| Arc::ptr_eq(lease, &self.lease)) {
+            leases.remove(&self.row);
+        }
+    }
+}
+
+/// Settles, once. A lease that was renewed under it is no failure.
+pub(crate) async fn settle(
     gateway: &Gateway,
     entry: &Entry,
-    lease: &Lease,
-    verdict: impl Fn() -> Verdict,
+    held: &Held<'_>,
+    verdict: &(impl Fn() -> Verdict + Sync),
 ) -> Result<Entry> {
-    let mut pause = FIRST_PAUSE;
     loop {
-        match gateway.ledger.settle(lease, verdict()).await {
+        let lease = held.lease();
+        match gateway.ledger.settle(&lease, verdict()).await {
             Ok(now) => {
                 gateway.observer.phase(&now.backend, now.phase);
                 gateway.tell(entry, &now);
                 return Ok(now);
             }
-            Err(error) if gateway.stop.is_cancelled() || error.kind.retry_after().is_none() => return Err(error),
+            Err(_) if held.is_renewed(&lease).await => {}
             Err(error) => {
-                tracing::error!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the outcome of a submit cannot be written yet");
-                rest(gateway, &mut pause).await;
+                tracing::error!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the outcome of a submit cannot be written");
+                return Err(error);
             }
         }
     }
 }
 
+/// The same again and again while the ledger cannot be written, a shutdown included: the outcome must not be lost while this process lives.
+pub(crate) async fn settle_for_sure(
+    gateway: &Gateway,
+    entry: &Entry,
+    held: &Held<'_>,
+    verdict: impl Fn() -> Verdict + Sync,
+) -> Result<Entry> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match settle(gateway, entry, held, &verdict).await {
+            Err(error) if error.kind.retry_after().is_some() => {
+                sleep(pause).await;
+                pause = longer(pause);
+            }
+            settled => return settled,
+        }
+    }
+}
+
+/// The verdict on a submit that was refused; on one that was only refused for now, the key is free for the retry.
+pub(crate) fn refused(error: &Error) -> Verdict {
+    match error.kind.retry_after() {
+        Some(_) => Verdict::Failed(error.message.clone()),
+        None => Verdict::Refused(refusal::stored(error)),
+    }
+}
+
 /// Looks for a submit of unknown outcome until it is known.
-pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry, lease: &Lease) -> Resolution {
+pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry, held: &Held<'_>) -> Resolution {
     let can = stack.can();
     let (began, mut pause, mut negative, mut others) = (Instant::now(), FIRST_PAUSE, 0, false);
     loop {
-        let ctx = gateway.own_context(Duration::from_secs(30));
-        let verdict = match stack.look_up(&ctx, &entry.marker).await {
+        let ctx = gateway.own_context(LOOK);
+        let look = tokio::select! {
+            () = gateway.stop.cancelled() => return Resolution::Open,
+            look = stack.look_up(&ctx, &entry.marker) => look,
+        };
+        let not = match look {
             Ok(Sighting::Found(batch)) => {
-                let accepted = || Verdict::Accepted(Box::new(identity((*batch).clone())));
-                return match settle_for_sure(gateway, entry, lease, accepted).await {
+                let accepted = || Verdict::Accepted(Box::new(identity(&batch)));
+                return match settle_for_sure(gateway, entry, held, accepted).await {
                     Ok(row) => {
-                        let batch = Arc::new(merge(&row, *batch));
-                        Resolution::Accepted(Entry { batch, ..row })
+                        let shown = merge(&row, *batch);
+                        Resolution::Accepted(row, shown)
                     }
                     Err(_) => Resolution::Open,
                 };
             }
             Ok(Sighting::Ghost(native)) => {
                 tracing::info!(batch.id = %entry.batch.id.uuid, native = %native, "the backend kept a record of a submit that it refused");
-                Some(Resolution::Refused("the backend refused the batch".to_owned()))
+                Some(Error::new(ErrorKind::BackendRejected, "the backend refused the batch"))
             }
             Ok(Sighting::Absent { others_seen }) => {
                 negative += 1;
                 others |= others_seen;
                 let settled = can.settle.is_zero() || (negative >= NEGATIVE_LOOKS && began.elapsed() >= can.settle);
                 (settled && others).then(|| {
-                    Resolution::Failed("the batch never reached the backend; it may be submitted again".to_owned())
+                    let kind = ErrorKind::BackendUnavailable { retry_after: SUBMIT_AGAIN };
+                    Error::new(kind, "the batch never reached its backend; it may be submitted again")
                 })
             }
             Ok(Sighting::CannotTell) => {
@@ -90,72 +194,82 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
                 None
             }
         };
-        if let Some(resolution) = verdict {
-            let written = match &resolution {
-                Resolution::Refused(reason) => {
-                    let refused = || {
-                        Verdict::Refused(batchlingua_core::Error::new(
-                            batchlingua_core::ErrorKind::BackendRejected,
-                            reason,
-                        ))
-                    };
-                    settle_for_sure(gateway, entry, lease, refused).await
-                }
-                Resolution::Failed(reason) => {
-                    settle_for_sure(gateway, entry, lease, || Verdict::Failed(reason.clone())).await
-                }
-                Resolution::Accepted(_) | Resolution::Open => return resolution,
+        if let Some(error) = not {
+            return match settle_for_sure(gateway, entry, held, || refused(&error)).await {
+                Ok(_) => Resolution::Not(error),
+                Err(_) => Resolution::Open,
             };
-            return if written.is_ok() { resolution } else { Resolution::Open };
         }
-        if gateway.stop.is_cancelled() {
-            return Resolution::Open;
-        }
-        rest(gateway, &mut pause).await;
+        gateway.pause(pause).await;
+        pause = longer(pause);
     }
 }
 
-/// Takes over what a past life, or a dead replica, has left open.
+/// Brings the row of an accepted submit up to date: a backend that tells changes may have told some before the row had its id.
+pub(crate) async fn catch_up(gateway: &Arc<Gateway>, stack: &Stack, row: &Entry) {
+    let ctx = gateway.own_context(stack.timeout());
+    if let Err(error) = view::show(gateway, &ctx, row, Detail::State).await {
+        tracing::debug!(batch.id = %row.batch.id.uuid, cause = error.detail(), "a new batch is seen at the next look");
+    }
+}
+
+/// Takes over what a past life, or a dead replica, has left open, and renews what tasks of this one still work on.
 pub(crate) async fn resolve_open_intents(gateway: Arc<Gateway>) {
     let mut pause = FIRST_PAUSE;
     while !gateway.stop.is_cancelled() {
-        match gateway.ledger.claim(&gateway.holder, CLAIMED_AT_ONCE).await {
+        let claiming = gateway.open.claiming.lock().await;
+        let claimed = match gateway.ledger.claim(&gateway.holder, CLAIMED_AT_ONCE).await {
             Ok(open) => {
+                let claimed = open.len();
                 for (entry, lease) in open {
-                    let gateway = gateway.clone();
-                    tokio::spawn(async move { take_over(gateway, entry, lease).await });
+                    if !gateway.open.renew(&lease) {
+                        tokio::spawn(take_over(gateway.clone(), entry, lease));
+                    }
                 }
+                claimed
             }
-            Err(error) => tracing::warn!(cause = error.detail(), "open submits cannot be claimed yet"),
+            Err(error) => {
+                tracing::warn!(cause = error.detail(), "open submits cannot be claimed yet");
+                0
+            }
+        };
+        drop(claiming);
+        // A full hand means that there may be more; else leases run out in their own time, and this is how often somebody looks.
+        if claimed < CLAIMED_AT_ONCE {
+            gateway.pause(pause).await;
+            pause = longer(pause);
         }
-        // Leases run out in their own time: this is how often somebody looks.
-        rest(&gateway, &mut pause).await;
     }
 }
 
 async fn take_over(gateway: Arc<Gateway>, entry: Entry, lease: Lease) {
     tracing::info!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, phase = entry.phase.as_str(), "resolving a submit that was left open");
+    let held = gateway.open.hold(lease);
     if entry.phase == Phase::Intended {
         // `may_send` was never written, so not one byte was sent.
-        let _ = settle_for_sure(&gateway, &entry, &lease, || {
-            Verdict::Failed("the proxy stopped before it was sent".to_owned())
-        })
-        .await;
+        let unsent = || Verdict::Failed("the proxy stopped before it was sent".to_owned());
+        let _ = settle_for_sure(&gateway, &entry, &held, unsent).await;
         return;
     }
     match gateway.stack(&entry.backend) {
-        Ok(stack) => {
-            let stack = stack.clone();
-            resolve(&gateway, &stack, &entry, &lease).await;
-        }
+        Ok(stack) => match resolve(&gateway, stack, &entry, &held).await {
+            Resolution::Accepted(row, _) => return catch_up(&gateway, stack, &row).await,
+            Resolution::Not(_) => return,
+            Resolution::Open => {}
+        },
         Err(error) => {
             tracing::error!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "an open submit has no backend")
         }
     }
+    // It stays open until a person settles it. Held, so that it is not claimed and told anew with every lease.
+    gateway.stop.cancelled().await;
 }
 
-async fn rest(gateway: &Gateway, pause: &mut Duration) {
-    // Being stopped ends the rest early.
-    let _ = tokio::time::timeout(*pause, gateway.stop.cancelled()).await;
-    *pause = (*pause * 2).min(LONGEST_PAUSE);
+/// The refusal of a settled submit, as its first client got it.
+pub(crate) fn refusal_of(entry: &Entry) -> Error {
+    recalled(entry.refusal.as_deref().unwrap_or("the batch was refused"))
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
 }

@@ -1,25 +1,32 @@
-//! The stack in front of one backend: record of the call · capability check · load-shed · concurrency · attempt timeout · adapter.
+//! The stack in front of one backend: record of the call · capability check · bounded places · attempt timeout · adapter.
 //!
 //! A submit and a control run in a task of their own that no client can cancel, so only the attempt's own timeout ends them; for a submit
 //! it is told apart from a refusal, since after a timeout nobody knows. The call is a value, so that one tower stack serves all seven.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
 };
 
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, Capabilities, Changes, Context, Cursor, Detail, Effect, Error, ErrorKind,
-    Intent, Log, LogQuery, Marker, NativeId, Page, Plan, Result, Sighting, SubmitError,
+    Intent, Log, LogBody, LogQuery, Marker, Millis, NativeId, Page, Plan, Result, Sighting, SubmitError,
 };
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed,
-    util::BoxCloneSyncService,
+    BoxError, Service, ServiceBuilder, ServiceExt,
+    timeout::{Timeout, error::Elapsed},
 };
 
-use crate::{CallRecord, Observer, observer::outcome_word};
+use crate::{
+    CallRecord, Observer,
+    follow::Walks,
+    shed::{Full, Held, Shed},
+};
 
 /// The bounds of calls to one backend.
 #[derive(Clone, Copy, Debug)]
@@ -75,22 +82,25 @@ impl Call {
     /// What of it the backend cannot do at all.
     fn beyond(&self, can: &Capabilities) -> Option<String> {
         match self {
-            Self::Submit(_) if !can.submit => Some("submitting batches".into()),
-            Self::Submit(plan) if !plan.intent.files.is_empty() && !can.upload => Some("uploaded files".into()),
+            Self::Submit(plan) => beyond_submit(can, plan),
             Self::Get(_, Detail::Steps) if !can.steps => Some("steps".into()),
             Self::Log(..) if !can.log => Some("logs".into()),
-            Self::Control(_, action) if !can.actions.contains(*action) => {
-                Some(format!("the action '{}'", action.as_str()))
-            }
-            Self::Probe
-            | Self::Submit(_)
-            | Self::LookUp(_)
-            | Self::Get(..)
-            | Self::Scan(_)
-            | Self::Log(..)
-            | Self::Control(..) => None,
+            Self::Control(_, action) if !can.actions.contains(*action) => Some(action_words(*action)),
+            Self::Probe | Self::LookUp(_) | Self::Get(..) | Self::Scan(_) | Self::Log(..) | Self::Control(..) => None,
         }
     }
+}
+
+fn beyond_submit(can: &Capabilities, plan: &Plan) -> Option<String> {
+    match plan {
+        _ if !can.submit => Some("submitting batches".into()),
+        plan if !plan.intent.files.is_empty() && !can.upload => Some("uploaded files".into()),
+        _ => None,
+    }
+}
+
+fn action_words(action: Action) -> String {
+    format!("the action '{}'", action.as_str())
 }
 
 /// The adapter as a tower service.
@@ -129,7 +139,11 @@ pub(crate) struct Stack {
     name: BackendName,
     backend: Arc<dyn Backend>,
     observer: Arc<dyn Observer>,
-    service: BoxCloneSyncService<(Context, Call), Answer, BoxError>,
+    timeout: Duration,
+    service: Shed<Timeout<BackendService>>,
+    /// When it last showed a batch that is known here.
+    shown: AtomicI64,
+    pub(crate) walks: Walks,
 }
 
 impl Stack {
@@ -140,17 +154,22 @@ impl Stack {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let service = ServiceBuilder::new()
-            // Outside the concurrency limit: a full backend answers at once instead of queueing callers without bound.
-            .load_shed()
-            .concurrency_limit(limits.concurrency)
+            // Outermost: a full backend answers at once instead of queueing callers without bound.
+            .layer_fn(|service| Shed::new(service, limits.concurrency))
             // Inside it: a call that hangs gives its place back when its time is over.
             .timeout(limits.timeout)
             .service(BackendService(backend.clone()));
-        Self { name, backend, observer, service: BoxCloneSyncService::new(service) }
+        let shown = AtomicI64::new(i64::MIN);
+        Self { name, backend, observer, timeout: limits.timeout, service, shown, walks: Walks::default() }
     }
 
     pub(crate) fn name(&self) -> &BackendName {
         &self.name
+    }
+
+    /// How long a call may take: the deadline of work that no client waits for.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     pub(crate) fn can(&self) -> Arc<Capabilities> {
@@ -165,7 +184,33 @@ impl Stack {
         self.backend.plan(intent)
     }
 
-    async fn run(&self, ctx: &Context, call: Call) -> Result<Answer> {
+    /// It has shown a batch that is known here.
+    pub(crate) fn has_shown(&self, now: Millis) {
+        self.shown.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    /// Whether it has shown any batch that is known here after this.
+    pub(crate) fn shows_since(&self, since: Millis) -> bool {
+        self.shown.load(Ordering::Relaxed) > since.0
+    }
+
+    /// Refuses a submit that the backend cannot take, before anything is written down for it.
+    pub(crate) fn admit(&self, plan: &Plan) -> Result<()> {
+        match beyond_submit(&self.can(), plan) {
+            Some(what) => Err(self.unsupported(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses an action that the backend cannot do, before anything is written down for it.
+    pub(crate) fn offers(&self, action: Action) -> Result<()> {
+        if self.can().actions.contains(action) {
+            return Ok(());
+        }
+        Err(self.unsupported(action_words(action)))
+    }
+
+    async fn run(&self, ctx: &Context, call: Call) -> Result<Held<Answer>> {
         let (name, began) = (call.name(), Instant::now());
         let result = match call.beyond(&self.can()) {
             // Before any permit or socket is used.
@@ -173,10 +218,13 @@ impl Stack {
             None => self.service.clone().oneshot((ctx.clone(), call)).await.map_err(|error| self.error(error)),
         };
         let outcome = match &result {
-            Ok(Answer::Submit(Err(
-                SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error),
-            ))) => error.kind.as_str(),
-            other => outcome_word(&other.as_ref().map(|_| ()).map_err(|error| Error::new(error.kind.clone(), ""))),
+            Ok(Held { answer: Answer::Submit(Err(error)), .. }) => match error {
+                SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error) => {
+                    error.kind.as_str()
+                }
+            },
+            Ok(_) => "ok",
+            Err(error) => error.kind.as_str(),
         };
         self.observer.call(&CallRecord { backend: &self.name, call: name, outcome, duration: began.elapsed() });
         result
@@ -190,7 +238,7 @@ impl Stack {
     fn error(&self, error: BoxError) -> Error {
         match error.downcast::<Error>() {
             Ok(error) => *error,
-            Err(error) if error.is::<Overloaded>() => {
+            Err(error) if error.is::<Full>() => {
                 let message = format!("backend '{}' has too many calls in flight; try again soon", self.name);
                 Error::new(ErrorKind::Throttled { retry_after: Duration::from_secs(1) }, message)
             }
@@ -203,7 +251,7 @@ impl Stack {
     }
 
     pub(crate) async fn probe(&self, ctx: &Context) -> Result<Arc<Capabilities>> {
-        match self.run(ctx, Call::Probe).await? {
+        match self.run(ctx, Call::Probe).await?.answer {
             Answer::Capabilities(can) => Ok(can),
             _ => unreachable!("a probe answers capabilities"),
         }
@@ -211,7 +259,7 @@ impl Stack {
 
     /// What never reached the backend is told apart from what may have.
     pub(crate) async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
-        match self.run(ctx, Call::Submit(Box::new(plan))).await {
+        match self.run(ctx, Call::Submit(Box::new(plan))).await.map(|held| held.answer) {
             Ok(Answer::Submit(result)) => result.map(|batch| *batch),
             Ok(_) => unreachable!("a submit answers a submit"),
             Err(error) => Err(match error.kind {
@@ -222,35 +270,41 @@ impl Stack {
     }
 
     pub(crate) async fn look_up(&self, ctx: &Context, marker: &Marker) -> Result<Sighting> {
-        match self.run(ctx, Call::LookUp(marker.clone())).await? {
+        match self.run(ctx, Call::LookUp(marker.clone())).await?.answer {
             Answer::Sighting(sighting) => Ok(sighting),
             _ => unreachable!("a look-up answers a sighting"),
         }
     }
 
     pub(crate) async fn get(&self, ctx: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>> {
-        match self.run(ctx, Call::Get(id.clone(), detail)).await? {
+        match self.run(ctx, Call::Get(id.clone(), detail)).await?.answer {
             Answer::Batch(batch) => Ok(*batch),
             _ => unreachable!("a get answers a batch"),
         }
     }
 
     pub(crate) async fn scan(&self, ctx: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>> {
-        match self.run(ctx, Call::Scan(after)).await? {
+        match self.run(ctx, Call::Scan(after)).await?.answer {
             Answer::Page(page) => Ok(page),
             _ => unreachable!("a scan answers a page"),
         }
     }
 
     pub(crate) async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {
-        match self.run(ctx, Call::Log(id.clone(), query.clone())).await? {
+        let Held { answer, place } = self.run(ctx, Call::Log(id.clone(), query.clone())).await?;
+        match answer {
+            // A stream is still a call of the backend: its place is free again when it has been read or left.
+            Answer::Log(Log { body: LogBody::Stream(stream), from, total }) => {
+                let held = stream.inspect(move |_| _ = &place);
+                Ok(Log { body: LogBody::Stream(Box::pin(held)), from, total })
+            }
             Answer::Log(log) => Ok(log),
             _ => unreachable!("a log call answers a log"),
         }
     }
 
     pub(crate) async fn control(&self, ctx: &Context, id: &NativeId, action: Action) -> Result<Effect> {
-        match self.run(ctx, Call::Control(id.clone(), action)).await? {
+        match self.run(ctx, Call::Control(id.clone(), action)).await?.answer {
             Answer::Effect(effect) => Ok(effect),
             _ => unreachable!("a control answers an effect"),
         }

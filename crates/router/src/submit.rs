@@ -1,26 +1,54 @@
 //! A submit: one intent, at most one job.
 //!
-//! The plan is made first, since it is pure and may refuse. Then the intent is written, durable, before the first byte goes upstream; and
-//! from there on the work is a task of its own: the client's connection, its deadline and the timeout layers only wait for it.
+//! The plan is made first, since it is pure and may refuse. Then a task of its own writes the intent, durable, before the first byte goes
+//! upstream, sends, and settles. The client's connection, its deadline and the timeout layers only wait for that task: whatever they do,
+//! an intent that is written is sent, and what is sent has its outcome written.
 
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BackendName, Batch, BatchId, Clash, Context, Entry, Error, ErrorKind, Fate, IdempotencyKey, Intended, Intent,
-    KeyClaim, Lease, Marker, NativeIdentity, NewIntent, Notes, Outcome, Phase, Plan, Replay, Reply, Result, Submission,
-    SubmitError, Uuid, Verdict,
+    BackendName, Batch, BatchId, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, IdempotencyKey, Intended,
+    Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome, Phase, Plan, Replay, Reply,
+    Result, Submission, SubmitError, Uuid, Verdict,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     AuditRecord, Gateway,
     gateway::merge,
     observer::outcome_word,
-    settle::{self, Resolution},
+    settle::{self, Held, Resolution, settle_for_sure},
+    spool::Spool,
     stack::Stack,
+    view,
 };
 
 const KEY_RETRY: Duration = Duration::from_secs(5);
+/// Of the time that a request has, this much is left for telling a client that its outcome is not known.
+const HEADROOM: Duration = Duration::from_millis(500);
+
+/// All that is needed to write the intent and to send it.
+struct Wish {
+    ctx: Context,
+    new: NewIntent,
+    plan: Plan,
+    stack: Arc<Stack>,
+    /// What the client is told of lost fields.
+    told: Vec<Fate>,
+    /// Uploaded files stay until the outcome is definite.
+    _spool: Spool,
+}
+
+/// The outcome of a send as its client gets it: nobody knows is an outcome too.
+type Sent = Result<Arc<Batch<BatchId>>>;
+
+/// What came of writing the intent.
+enum Begun {
+    /// It is being sent; the outcome comes.
+    Sending(BatchId, oneshot::Receiver<Sent>),
+    /// An earlier submit stands in its place, or in its way.
+    Not(Intended),
+}
 
 /// Runs a batch, or answers what an earlier submit with the same key was answered.
 pub(crate) async fn submit(
@@ -28,49 +56,66 @@ pub(crate) async fn submit(
     ctx: &Context,
     submission: Submission,
     fingerprint: [u8; 32],
+    spool: Spool,
 ) -> Result<Reply<BatchId>> {
     let name = submission.spec.name.clone();
-    let uuid = uuid_of(submission.key.as_ref())?;
-    let result = run(gateway, ctx, submission, uuid, fingerprint).await;
-    let unmapped: Vec<String> =
-        result.as_ref().map(|reply| reply.notes.unmapped.iter().map(Fate::to_string).collect()).unwrap_or_default();
-    let (batch, backend) = match &result {
-        Ok(Reply { outcome: Outcome::Submitted { batch, .. }, notes }) => (Some(batch.id.uuid), notes.backend.clone()),
-        Ok(_) | Err(_) => (None, None),
+    let wish = match wish(gateway, ctx, submission, fingerprint, spool) {
+        Ok(wish) => Arc::new(wish),
+        Err(error) => {
+            audit(gateway, ctx, name.as_deref(), None, None, &[], Err(&error));
+            return Err(error);
+        }
     };
-    gateway.observer.audit(&AuditRecord {
-        ctx,
-        action: "submit",
-        batch,
-        backend: backend.as_ref(),
-        name: name.as_deref(),
-        outcome: outcome_word(&result),
-        unmapped: &unmapped,
-    });
+    let backend = wish.new.backend.clone();
+    // Before the first look at the ledger, so that no change slips through between.
+    let mut changed = gateway.changed.subscribe();
+    let patience = patience(gateway, ctx);
+    let result = loop {
+        let begun = match gateway.come_in() {
+            Ok(_token) => intend(gateway, &wish).await,
+            Err(error) => Err(error),
+        };
+        break match begun {
+            Ok(Begun::Sending(id, outcome)) => {
+                let unmapped = wish.told.clone();
+                drop(wish);
+                // The task writes the audit when it knows the outcome, whether this client is still there or not.
+                return wait(id, patience, outcome, Notes { unmapped, stale_seconds: None, backend: Some(backend) }).await;
+            }
+            Ok(Begun::Not(Intended::InFlight(entry))) => {
+                // The first submit with this key is on its way: its outcome is this one's too, if it comes in time.
+                if gateway.until_changed(&mut changed, entry.row, patience).await {
+                    continue;
+                }
+                Err(key_in_flight())
+            }
+            Ok(Begun::Not(Intended::Answered(entry))) => again(gateway, ctx, &entry).await,
+            Ok(Begun::Not(intended)) => Err(refusal(intended, name.as_deref())),
+            Err(error) => Err(error),
+        };
+    };
+    let batch = match &result {
+        Ok(Reply { outcome: Outcome::Submitted { batch, .. }, .. }) => Some(batch.id.uuid),
+        Ok(_) | Err(_) => None,
+    };
+    audit(gateway, ctx, name.as_deref(), batch, Some(&backend), &[], result.as_ref().map(|_| ()));
     result
 }
 
-fn uuid_of(key: Option<&IdempotencyKey>) -> Result<Uuid> {
-    match key {
-        Some(IdempotencyKey { value, replay: Replay::StoredBatch }) => {
-            value.parse().map_err(|_| Error::invalid("kyuubi.batch.id", format!("'{value}' is no uuid")))
-        }
-        Some(IdempotencyKey { replay: Replay::FirstAnswer, .. }) | None => Ok(Uuid::new_v4()),
-    }
-}
-
-async fn run(
+/// Routing, plan and policies: nothing is written and nothing sent yet.
+fn wish(
     gateway: &Arc<Gateway>,
     ctx: &Context,
     submission: Submission,
-    uuid: Uuid,
     fingerprint: [u8; 32],
-) -> Result<Reply<BatchId>> {
+    spool: Spool,
+) -> Result<Wish> {
+    let submission = Submission { project: submission.project.or_else(|| ctx.project.clone()), ..submission };
     let rule =
         gateway.routing.choose(&ctx.listener, &ctx.dialect, &ctx.principal.name, &submission).ok_or_else(no_route)?;
     let stack = gateway.stack(&rule.to)?.clone();
+    let marker = Marker { uuid: uuid_of(submission.key.as_ref())?, name: None };
     let spec = Arc::new(submission.spec);
-    let marker = Marker { uuid, name: None };
     let plan = stack.plan(Intent {
         marker: marker.clone(),
         backend: rule.to.clone(),
@@ -79,51 +124,31 @@ async fn run(
         principal: ctx.principal.clone(),
         project: submission.project.clone(),
     })?;
+    stack.admit(&plan)?;
     let told = rule.policies.apply(&rule.to, &plan.fates)?;
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();
-    let name = spec.name.clone();
-    let intended = gateway
-        .ledger
-        .intend(NewIntent {
-            marker,
-            backend: rule.to.clone(),
-            dialect: ctx.dialect.clone(),
-            listener: ctx.listener.clone(),
-            principal: ctx.principal.clone(),
-            project: submission.project,
-            spec,
-            unmapped: plan.fates.iter().filter(|fate| fate.is_lost()).cloned().collect(),
-            key: submission.key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
-            unique_name: submission.unique_name.then_some(listed_from),
-            claim: gateway.claim(),
-        })
-        .await?;
-    match intended {
-        Intended::Fresh(entry, lease) => {
-            gateway.observer.phase(&entry.backend, entry.phase);
-            let (id, backend) = (entry.batch.id.clone(), entry.backend.clone());
-            let (answer, outcome) = oneshot::channel();
-            let (gateway_of_task, ctx_of_task) = (gateway.clone(), ctx.clone());
-            gateway
-                .tasks
-                .spawn(async move { send(gateway_of_task, ctx_of_task, stack, entry, lease, plan, answer).await });
-            wait(gateway, id, backend, outcome, told).await
+    let new = NewIntent {
+        marker,
+        backend: rule.to.clone(),
+        dialect: ctx.dialect.clone(),
+        listener: ctx.listener.clone(),
+        principal: ctx.principal.clone(),
+        project: submission.project,
+        spec,
+        unmapped: plan.fates.iter().filter(|fate| fate.is_lost()).cloned().collect(),
+        key: submission.key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
+        unique_name: submission.unique_name.then_some(listed_from),
+        claim: gateway.claim(),
+    };
+    Ok(Wish { ctx: ctx.clone(), new, plan, stack, told, _spool: spool })
+}
+
+fn uuid_of(key: Option<&IdempotencyKey>) -> Result<Uuid> {
+    match key {
+        Some(IdempotencyKey { value, replay: Replay::StoredBatch }) => {
+            value.parse().map_err(|_| Error::invalid("id", format!("the batch id '{value}' is no uuid")))
         }
-        Intended::InFlight(entry) => in_flight(gateway, ctx, &entry).await,
-        Intended::Answered(entry) => again(gateway, ctx, &entry).await,
-        Intended::KeyReused => Err(Error::new(
-            ErrorKind::Conflict(Clash::KeyReused),
-            "this Idempotency-Key was used for another request; use a new key for a new batch",
-        )),
-        Intended::NotYours => Err(Error::new(
-            ErrorKind::Conflict(Clash::NotYours),
-            "the batch id belongs to another user's batch; use another id",
-        )),
-        Intended::NameTaken { ordinal } => {
-            let name = name.unwrap_or_default();
-            let message = format!("another batch has the name '{name}'; use another name, or delete that batch first");
-            Err(Error::new(ErrorKind::Conflict(Clash::Name { name, ordinal }), message))
-        }
+        Some(IdempotencyKey { replay: Replay::FirstAnswer, .. }) | None => Ok(Uuid::new_v4()),
     }
 }
 
@@ -131,22 +156,38 @@ fn no_route() -> Error {
     Error::invalid("route", "no [[route]] of the proxy takes this batch; ask its operator for one")
 }
 
-/// The outcome of a send as its client gets it: nobody knows is an outcome too.
-type Sent = Result<Arc<Batch<BatchId>>>;
+/// Until when a client waits: `submit_wait`, but an answer without the id that the batch will be found by is worse than an early one.
+fn patience(gateway: &Gateway, ctx: &Context) -> Instant {
+    let due = Instant::from_std(ctx.deadline);
+    let due = due.checked_sub(HEADROOM.min(gateway.limits.request_timeout / 10)).unwrap_or(due);
+    due.min(Instant::now() + gateway.limits.submit_wait)
+}
 
-async fn wait(
-    gateway: &Arc<Gateway>,
-    id: BatchId,
-    backend: BackendName,
-    outcome: oneshot::Receiver<Sent>,
-    unmapped: Vec<Fate>,
-) -> Result<Reply<BatchId>> {
-    let sent = match tokio::time::timeout(gateway.limits.submit_wait, outcome).await {
+/// Writes the intent, and sends it if it is the first, in a task that no client can cancel.
+async fn intend(gateway: &Arc<Gateway>, wish: &Arc<Wish>) -> Result<Begun> {
+    let (begin, begun) = oneshot::channel();
+    let (gateway, wish) = (gateway.clone(), wish.clone());
+    gateway.tasks.clone().spawn(async move {
+        match gateway.ledger.intend(wish.new.clone()).await {
+            Ok(Intended::Fresh(entry, lease)) => {
+                let (answer, outcome) = oneshot::channel();
+                // A client that is gone, here or below, finds its outcome in the ledger.
+                let _ = begin.send(Ok(Begun::Sending(entry.batch.id.clone(), outcome)));
+                send(&gateway, wish, &entry, lease, answer).await;
+            }
+            Ok(intended) => _ = begin.send(Ok(Begun::Not(intended))),
+            Err(error) => _ = begin.send(Err(error)),
+        }
+    });
+    begun.await.map_err(Error::internal)?
+}
+
+async fn wait(id: BatchId, patience: Instant, outcome: oneshot::Receiver<Sent>, notes: Notes) -> Result<Reply<BatchId>> {
+    let sent = match tokio::time::timeout_at(patience, outcome).await {
         Ok(Ok(sent)) => sent,
         // Too long, or the task is gone with the runtime: it is found under its id.
         Ok(Err(_)) | Err(_) => Err(ambiguous(id)),
     };
-    let notes = Notes { unmapped, stale_seconds: None, backend: Some(backend) };
     Ok(Reply { outcome: Outcome::Submitted { batch: sent?, replayed: false }, notes })
 }
 
@@ -158,79 +199,103 @@ fn ambiguous(id: BatchId) -> Error {
     Error::new(ErrorKind::Ambiguous { id }, message)
 }
 
-/// The task that sends. From here on no client can cancel anything.
-async fn send(
-    gateway: Arc<Gateway>,
-    ctx: Context,
-    stack: Arc<Stack>,
-    entry: Entry,
-    lease: Lease,
-    plan: Plan,
-    answer: oneshot::Sender<Sent>,
-) {
-    let id = entry.batch.id.clone();
-    if let Err(error) = gateway.ledger.may_send(&lease).await {
-        // Not one byte was sent; whoever claims the intent next finds it so.
-        let _ = answer.send(Err(error));
-        return;
+/// Sends, settles, answers.
+async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lease, answer: oneshot::Sender<Sent>) {
+    let held = gateway.open.hold(lease);
+    gateway.observer.phase(&entry.backend, entry.phase);
+    let (ctx, stack) = (wish.ctx.clone(), wish.stack.clone());
+    let name = wish.new.spec.name.clone();
+    let unmapped: Vec<String> = wish.told.iter().map(Fate::to_string).collect();
+    let tell = |sent: Sent| {
+        let known = Some(entry.batch.id.uuid);
+        let result = sent.as_ref().map(|_| ());
+        audit(gateway, &ctx, name.as_deref(), known, Some(&entry.backend), &unmapped, result);
+        let _ = answer.send(sent);
+    };
+    let attempt = attempt(gateway, &wish, entry, &held).await;
+    // From here on nobody needs the uploaded files.
+    drop(wish);
+    match attempt {
+        Ok(Attempt::Accepted(row, batch)) => {
+            tell(Ok(batch));
+            settle::catch_up(gateway, &stack, &row).await;
+        }
+        Ok(Attempt::Not(error)) => tell(Err(error)),
+        Ok(Attempt::Open) => tell(Err(ambiguous(entry.batch.id.clone()))),
+        // It did not go through, and that is sure: the client need not wait until it can be written down.
+        Err((error, verdict)) => {
+            let written = settle::settle(gateway, entry, &held, &verdict).await;
+            tell(Err(error));
+            if written.is_err() {
+                let _ = settle_for_sure(gateway, entry, &held, verdict).await;
+            }
+        }
+    }
+}
+
+/// What came of sending, as far as it is written already.
+enum Attempt {
+    Accepted(Entry, Arc<Batch<BatchId>>),
+    Not(Error),
+    /// Nobody knows, or it cannot be written.
+    Open,
+}
+
+/// A definite failure, and the verdict that is still to be written of it.
+type Unwritten = (Error, Box<dyn Fn() -> Verdict + Send + Sync>);
+
+/// Sends once.
+async fn attempt(
+    gateway: &Arc<Gateway>,
+    wish: &Wish,
+    entry: &Entry,
+    held: &Held<'_>,
+) -> Result<Attempt, Unwritten> {
+    let id = &entry.batch.id;
+    if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
+        return Err(unsent(error));
     }
     gateway.observer.phase(&entry.backend, Phase::Sending);
-    let sent = match stack.submit(&ctx, plan).await {
+    // The client's deadline is not the work's: no adapter may cut a submit short by it.
+    let deadline = (Instant::now() + wish.stack.timeout()).into_std();
+    let ctx = Context { deadline, ..wish.ctx.clone() };
+    match wish.stack.submit(&ctx, wish.plan.clone()).await {
         Ok(batch) => {
-            let verdict = || Verdict::Accepted(Box::new(identity(batch.clone())));
-            let row = settle::settle_for_sure(&gateway, &entry, &lease, verdict).await;
-            let _ = answer.send(row.as_ref().map(|row| Arc::new(merge(row, batch))).map_err(|_| ambiguous(id)));
-            if let Ok(row) = row {
-                // A change that came before the row was bound is seen here at the latest.
-                let _ = crate::view::show(&gateway, &ctx, &row, batchlingua_core::Detail::State).await;
-            }
-            return;
+            let accepted = || Verdict::Accepted(Box::new(identity(&batch)));
+            Ok(match settle_for_sure(gateway, entry, held, accepted).await {
+                Ok(row) => {
+                    let shown = merge(&row, batch);
+                    Attempt::Accepted(row, shown)
+                }
+                Err(_) => Attempt::Open,
+            })
         }
-        Err(SubmitError::NotSent(error)) => {
-            let reason = error.message.clone();
-            let settled = settle::settle_for_sure(&gateway, &entry, &lease, || Verdict::Failed(reason.clone())).await;
-            settled.and(Err(error))
-        }
+        Err(SubmitError::NotSent(error)) => Err(unsent(error)),
         Err(SubmitError::Refused(error)) => {
-            let refused = || Verdict::Refused(Error::new(error.kind.clone(), &error.message));
-            let settled = settle::settle_for_sure(&gateway, &entry, &lease, refused).await;
-            settled.and(Err(error))
+            let copy = Error::new(error.kind.clone(), &error.message);
+            Err((error, Box::new(move || settle::refused(&copy))))
         }
         Err(SubmitError::Unknown(error)) => {
             tracing::warn!(batch.id = %id.uuid, backend = %entry.backend, cause = error.detail(), "the outcome of a submit is not known; looking it up");
-            let _ = settle::settle_for_sure(&gateway, &entry, &lease, || Verdict::Ambiguous).await;
-            match settle::resolve(&gateway, &stack, &entry, &lease).await {
-                Resolution::Accepted(row) => Ok(row.batch.clone()),
-                Resolution::Refused(reason) | Resolution::Failed(reason) => Err(Error::new(error.kind, reason)),
-                Resolution::Open => Err(ambiguous(id)),
+            // If this cannot be written, the phase says that it is being sent, which is as unknown.
+            let _ = settle::settle(gateway, entry, held, &|| Verdict::Ambiguous).await;
+            match settle::resolve(gateway, &wish.stack, entry, held).await {
+                Resolution::Accepted(row, shown) => Ok(Attempt::Accepted(row, shown)),
+                Resolution::Not(error) => Ok(Attempt::Not(error)),
+                Resolution::Open => Ok(Attempt::Open),
             }
         }
-    };
-    // A client that is gone has its outcome in the ledger.
-    let _ = answer.send(sent);
-}
-
-pub(crate) fn identity(batch: Batch<batchlingua_core::NativeId>) -> NativeIdentity {
-    NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign: false }
-}
-
-/// The first submit with this key is on its way: its outcome is this one's too, if it comes in time.
-async fn in_flight(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<Reply<BatchId>> {
-    let mut changed = gateway.changed.subscribe();
-    let deadline = tokio::time::Instant::now() + gateway.limits.submit_wait;
-    loop {
-        let scope = gateway.scope(ctx);
-        match gateway.ledger.find(&entry.batch.id.clone().into(), &scope).await? {
-            Some(now) if !now.phase.is_open() => return again(gateway, ctx, &now).await,
-            Some(_) => {}
-            // Refused and failed submits are shown to nobody: the client's retry, not its wait, learns why.
-            None => return Err(key_in_flight()),
-        }
-        match tokio::time::timeout_at(deadline, changed.recv()).await {
-            Ok(_) => {}
-            Err(_) => return Err(key_in_flight()),
-        }
     }
+}
+
+/// Not one byte was sent.
+fn unsent(error: Error) -> Unwritten {
+    let reason = error.message.clone();
+    (error, Box::new(move || Verdict::Failed(reason.clone())))
+}
+
+pub(crate) fn identity(batch: &Batch<NativeId>) -> NativeIdentity {
+    NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch.clone()), foreign: false }
 }
 
 fn key_in_flight() -> Error {
@@ -244,10 +309,43 @@ fn key_in_flight() -> Error {
 /// What an earlier submit was answered.
 async fn again(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<Reply<BatchId>> {
     if entry.phase == Phase::Refused {
-        let reason = entry.refusal.clone().unwrap_or_else(|| "the batch was refused".to_owned());
-        return Err(Error::new(ErrorKind::BackendRejected, reason));
+        return Err(settle::refusal_of(entry));
     }
-    let (batch, mut notes) = crate::view::show(gateway, ctx, entry, batchlingua_core::Detail::Summary).await?;
-    notes.backend = Some(entry.backend.clone());
+    let (batch, notes) = view::show(gateway, ctx, entry, Detail::Summary).await?;
     Ok(Reply { outcome: Outcome::Submitted { batch, replayed: true }, notes })
+}
+
+/// Why no intent was written.
+fn refusal(intended: Intended, name: Option<&str>) -> Error {
+    match intended {
+        Intended::KeyReused => Error::new(
+            ErrorKind::Conflict(Clash::KeyReused),
+            "this Idempotency-Key was used for another request; use a new key for a new batch",
+        ),
+        Intended::NotYours => Error::new(
+            ErrorKind::Conflict(Clash::NotYours),
+            "the batch id belongs to another user's batch; use another id",
+        ),
+        Intended::NameTaken { ordinal } => {
+            let name = name.unwrap_or_default().to_owned();
+            let message = format!("another batch has the name '{name}'; use another name, or delete that batch first");
+            Error::new(ErrorKind::Conflict(Clash::Name { name, ordinal }), message)
+        }
+        Intended::Fresh(..) | Intended::InFlight(_) | Intended::Answered(_) => {
+            unreachable!("these are answered where they come from")
+        }
+    }
+}
+
+fn audit(
+    gateway: &Gateway,
+    ctx: &Context,
+    name: Option<&str>,
+    batch: Option<Uuid>,
+    backend: Option<&BackendName>,
+    unmapped: &[String],
+    result: Result<(), &Error>,
+) {
+    let outcome = outcome_word(result);
+    gateway.observer.audit(&AuditRecord { ctx, action: "submit", batch, backend, name, outcome, unmapped });
 }

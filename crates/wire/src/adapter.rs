@@ -7,7 +7,7 @@ use batchlingua_core::{
     Project, Reply, Result,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::{Body, BodyError, ConfigError, Miss, RequestBody, RequestHead, Route, Settings};
 
@@ -48,6 +48,12 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// No route fits.
     fn encode_miss(&self, head: &RequestHead, miss: &Miss) -> Response<Body>;
+
+    /// What the product's container says of a head that it cannot take, for this reason in HTTP's words. `None`: nothing of its own.
+    fn bad_message(&self, status: StatusCode, reason: &str) -> Option<Response<Body>> {
+        let _ = (status, reason);
+        None
+    }
 }
 
 /// The whole answer to a reply. A stream can be read once and a dialect only borrows it, so it becomes the body here: its bytes go to the
@@ -59,8 +65,8 @@ pub fn encode_reply(dialect: &dyn Dialect, head: &RequestHead, reply: Reply<Batc
             let (parts, _) = answer.into_parts();
             Response::from_parts(parts, Body::stream(stream.map_err(|error| BodyError(error.message))))
         }
-        Outcome::Log(_, Log { body: LogBody::Lines(_), .. }) => answer,
-        Outcome::Submitted { .. } | Outcome::Batch(_) | Outcome::Page(_) | Outcome::Controlled(_) => answer,
+        Outcome::Log(..) | Outcome::Submitted { .. } | Outcome::Batch(_) | Outcome::Page(_) => answer,
+        Outcome::Controlled(_) => answer,
     }
 }
 

@@ -126,7 +126,10 @@ impl Target {
 
 /// The parameters of a query, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query(Vec<(String, String)>);
+pub struct Query {
+    pairs: Vec<(String, String)>,
+    torn: bool,
+}
 
 impl Query {
     /// Reads `a=1&b=2`, with `+` for a space. An escape that cannot be read stays as it is.
@@ -136,27 +139,31 @@ impl Query {
             let text: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
             percent_decode_str(&text).decode_utf8_lossy().into_owned()
         };
-        Self(
-            pairs
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(name, value)| (decode(name), decode(value)))
-                .collect(),
-        )
+        let pairs = pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| (decode(name), decode(value)))
+            .collect();
+        Self { pairs, torn: !escapes_are_whole(text) }
+    }
+
+    /// Whether all its escapes could be read. Some products answer nothing else if not.
+    pub fn is_whole(&self) -> bool {
+        !self.torn
     }
 
     /// A parameter's value; of several the first.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// All parameters, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -202,5 +209,12 @@ mod tests {
             (Some("1"), Some(" 1"), Some(""), None)
         );
         assert_eq!(query.all("from").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_torn_escape_stays_as_it_is_and_is_told() {
+        let query = Query::parse("size=%zz&from=%25zz");
+        assert_eq!((query.get("size"), query.get("from"), query.is_whole()), (Some("%zz"), Some("%zz"), false));
+        assert!(Query::parse("from=%25zz").is_whole() && Query::default().is_whole());
     }
 }

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import tarfile
+import uuid
 import zipfile
 
 import stock
@@ -166,4 +167,19 @@ def prefix(house, checks):
     checks.equal("deleted under /livy", hook.delete_batch(batch), {"msg": "deleted"})
 
 
-CASES = [every_field, operator, failing, jar, long_log, prefix]
+def secrets(house, checks):
+    """a secret in conf is nowhere on disk once the job has ended"""
+    secret = f"hush-{uuid.uuid4().hex}"
+    hook = LivyHook()
+    batch = hook.post_batch(file=house.job("lines.py"), args=[1], conf={"spark.hadoop.fs.s3a.secret.key": secret})
+    checks.equal("it ends in success", to_its_end(hook, batch)[-1], BatchState.SUCCESS)
+
+    def holders():
+        return [path.name for path in [*house.main.dir.rglob("*"), house.main.output]
+                if path.is_file() and secret.encode() in path.read_bytes()]
+
+    # What the job was started with may outlive it by a moment.
+    checks.that("no file of the proxy has it", until("it is gone", lambda: not holders(), deadline=10))
+
+
+CASES = [every_field, operator, failing, jar, long_log, prefix, secrets]

@@ -36,11 +36,12 @@ def bad_requests(house, checks):
         ("a way out of allow_dirs", {"file": f"{house.inputs}/../../../../etc/passwd"}, []),
         ("a pyFile outside allow_dirs", {"file": good, "py_files": ["/etc/passwd"]}, ["/etc/passwd"]),
         ("a name of digits only", {"file": good, "name": "123"}, ["Invalid session name: 123"]),
-        ("a number of cores that is none", {"file": good, "driver_cores": "many"}, []),
     ]:
         checks.raises(f"{what}: 400", AirflowException, lambda body=body: hook.post_batch(**body),
                       "Could not submit batch. Status code: 400", *words)
-    checks.raises("the operator fails with it", AirflowException,
+    checks.raises("a number of cores that is none: 500, as Livy does", AirflowException,
+                  lambda: hook.post_batch(file=good, driver_cores="many"), "Status code: 500", "cannot be cast")
+    checks.raises("the operator fails with a refusal", AirflowException,
                   lambda: LivyOperator(task_id="bad", file="lines.py", polling_interval=1).execute(stock.context()),
                   "Status code: 400")
     checks.equal("none of them left a batch", len(house.main.batches()), before)
@@ -66,13 +67,15 @@ def name_conflict(house, checks):
     to_its_end(hook, second)
 
 
-def owner(house, checks):
-    """a connection's login is the owner"""
+def login(house, checks):
+    """a connection's login that nobody verifies"""
     stock.connect(house.main, "livy_ana", login="ana:secret@")
     hook = LivyHook("livy_ana")
     batch = hook.post_batch(file=house.job("lines.py"), args=[1])
-    checks.equal("the owner", hook.get_batch(batch)["owner"], "ana")
+    checks.equal("is no owner", hook.get_batch(batch)["owner"], None)
+    told = [line for line in house.main.read().splitlines() if "submit" in line and "ana" in line]
+    checks.that("but the audit line says it, as unverified", told and "verified=false" in told[-1], told)
     to_its_end(hook, batch)
 
 
-CASES = [unknown_id, bad_requests, name_conflict, owner]
+CASES = [unknown_id, bad_requests, name_conflict, login]

@@ -1,6 +1,7 @@
 """kill -9 on the proxy while jobs run: they run on, keep their ids, and those who follow them see the true end."""
 
 import asyncio
+import random
 import threading
 
 import requests
@@ -145,4 +146,85 @@ def deferred(house, checks):
     checks.equal("its event", (event.get("status"), event.get("batch_id")), ("success", batch))
 
 
-CASES = [killed, cancelled_after, deferred]
+def queued(house, checks):
+    """a batch that waits for its turn outlives the proxy"""
+    proxy = house.proxy("queue", concurrency=1)
+    stock.connect(proxy, "livy_queue")
+    hook = LivyHook("livy_queue")
+
+    def submit(name):
+        folder = house.folder(name)
+        return hook.post_batch(file=house.job("waiting.py"), args=[str(folder)]), folder
+
+    first, first_folder = submit("first")
+    started(first_folder)
+    dropped, dropped_folder = submit("dropped")
+    second, second_folder = submit("second")
+    third, third_folder = submit("third")
+    checks.equal("those behind the first are starting", [hook.get_batch_state(each) for each in (dropped, second, third)],
+                 [BatchState.STARTING] * 3)
+    checks.equal("one of them is deleted", hook.delete_batch(dropped), {"msg": "deleted"})
+    proxy.kill()
+    proxy.start()
+    checks.equal("after a kill: the first runs", hook.get_batch_state(first), BatchState.RUNNING)
+    checks.equal("the others wait on", [hook.get_batch_state(each) for each in (second, third)], [BatchState.STARTING] * 2)
+    # Told to end, as by a service manager, and not killed: the jobs must not go with it either.
+    proxy.stop()
+    checks.equal("it ends well when it is told to", proxy.child.returncode, 0)
+    proxy.start()
+    for batch, folder in ((first, first_folder), (second, second_folder), (third, third_folder)):
+        (folder / "go").touch()
+        checks.equal("each ends in success", to_its_end(hook, batch)[-1], BatchState.SUCCESS)
+    checks.equal("started once, in turn", [len(started(each)) for each in (first_folder, second_folder, third_folder)],
+                 [1] * 3)
+    checks.that("and the deleted one never", not (dropped_folder / "started").exists())
+
+
+def storm(house, checks):
+    """kills in the middle of submits: every name becomes one batch, and every batch runs once"""
+    # By plain Python: what is tried is the proxy, and a JVM for each would take minutes.
+    proxy = house.proxy("storm", backend=["spark = false"])
+    stock.connect(proxy, "livy_storm")
+    hook = LivyHook("livy_storm")
+    chance = random.Random(20)
+    acknowledged, lost, folders = {}, [], {}
+
+    def submitted(name, killer):
+        """The id under which the batch is found, as a client gets it that does not give up: by trying and by looking."""
+        try:
+            return hook.post_batch(file=house.job("waiting.py"), args=[str(folders[name])], name=name)
+        except requests.exceptions.ConnectionError:
+            lost.append(name)
+        except AirflowException as refused:
+            # The name is held by the first try, of which it is not known yet whether it has come to a job.
+            if "Duplicate session name" not in str(refused):
+                raise
+        killer.join()
+        if not proxy.running():
+            proxy.start()
+        status, _, found = proxy.call("GET", f"/batches/{name}")
+        return found["id"] if status == 200 else None
+
+    for number in range(20):
+        name = f"storm-{number}"
+        folders[name] = house.folder(name)
+        (folders[name] / "go").touch()
+        # From before the first byte to after the answer: a kill finds the submit somewhere on its way.
+        killer = threading.Timer(chance.uniform(0, 0.03), proxy.kill)
+        killer.start()
+        acknowledged[name] = until(f"{name} is acknowledged", lambda: submitted(name, killer))
+        killer.join()
+        if not proxy.running():
+            proxy.start()
+
+    checks.that("kills met submits on their way", len(lost) > 1, lost)
+    checks.equal("every name has an id of its own", len(set(acknowledged.values())), 20)
+    ends = [to_its_end(hook, batch)[-1] for batch in acknowledged.values()]
+    checks.equal("every batch ends in success", ends, [BatchState.SUCCESS] * 20)
+    checks.equal("every job was started once", [len(started(folder)) for folder in folders.values()], [1] * 20)
+    listed = sorted(known["id"] for known in proxy.batches())
+    checks.equal("the list has these and no other", listed, sorted(acknowledged.values()))
+    checks.equal("under their names", {known["name"]: known["id"] for known in proxy.batches()}, acknowledged)
+
+
+CASES = [killed, cancelled_after, deferred, queued, storm]

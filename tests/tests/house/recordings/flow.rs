@@ -88,6 +88,7 @@ impl<'a> Runner<'a> {
             Some(thread) => thread.join().unwrap_or_else(|_| Err("the exchange panicked".into())),
             None => wire::exchange(self.proxy.address(), Request(&self.request(case)), case.recorded.len()),
         };
+        let outcome = outcome.map(|answers| rewrite::as_recorded_server(answers, self.proxy.address()));
         self.bind(case, &outcome);
         let verdict = judge(case, &outcome, self.apps, &self.ids);
         self.report.judged.push(Judged { case: case.name.clone(), verdict });
@@ -142,15 +143,17 @@ impl<'a> Runner<'a> {
         self.report.troubles.push(format!("{} before step {step}: {what}", self.flow.name));
     }
 
-    /// A submit that both servers took names one batch by two ids.
+    /// A submit that both servers took names one batch by two ids. One that only ours took names a batch that the recording does not know.
     fn bind(&mut self, case: &Case, outcome: &Outcome) {
         let id = |answer: Option<&wire::Answer>| {
             let answer = answer.filter(|answer| answer.status == 201)?;
             answer.header("location")?.strip_prefix("/batches/")?.parse::<u64>().ok()
         };
         let ours = outcome.as_ref().ok().and_then(|answers| id(answers.last()));
-        if let (Some(recorded), Some(ours)) = (id(case.recorded.last()), ours) {
-            self.ids.bind(recorded, ours);
+        match (id(case.recorded.last()), ours) {
+            (Some(recorded), Some(ours)) => self.ids.bind(recorded, ours),
+            (None, Some(ours)) => self.ids.keep_apart(ours),
+            (Some(_) | None, None) => {}
         }
     }
 

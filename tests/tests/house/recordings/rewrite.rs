@@ -8,9 +8,10 @@
 //! A recorded id is ours wherever both answers to a submit (or a reconstructed one) named them. A recorded id that we have no batch for
 //! is sent as it is, unless one of ours happens to have the number: then it goes out far above all real ones and comes back as itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -20,11 +21,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cases;
-use super::wire::Request;
+use super::wire::{Answer, Request};
 
 /// Where the recorded server's applications lay, and its stand-in for Spark.
 const RECORDED_APPS: &str = "/srv/apps";
 const RECORDED_SPARK: &str = "/srv/spark-stub";
+/// Where the recorded server listened, and what its requests name as their host.
+const RECORDED_SERVER: &str = "127.0.0.1:8998";
 /// Added to a recorded id that must not be taken for one of ours.
 const NOBODY: u64 = 1_000_000;
 
@@ -97,12 +100,19 @@ const CODES: [Code; 3] = [
 pub(super) struct Ids {
     to_ours: BTreeMap<u64, u64>,
     to_recorded: BTreeMap<u64, u64>,
+    /// Of batches that only we have.
+    apart: BTreeSet<u64>,
 }
 
 impl Ids {
     pub(super) fn bind(&mut self, recorded: u64, ours: u64) {
         self.to_ours.insert(recorded, ours);
         self.to_recorded.insert(ours, recorded);
+    }
+
+    /// An id of ours that no recorded id may come to.
+    pub(super) fn keep_apart(&mut self, ours: u64) {
+        self.apart.insert(ours);
     }
 
     pub(super) fn known(&self, recorded: u64) -> Option<u64> {
@@ -112,7 +122,7 @@ impl Ids {
     pub(super) fn ours(&self, recorded: u64) -> u64 {
         match self.known(recorded) {
             Some(ours) => ours,
-            None if self.to_recorded.contains_key(&recorded) => NOBODY + recorded,
+            None if self.to_recorded.contains_key(&recorded) || self.apart.contains(&recorded) => NOBODY + recorded,
             None => recorded,
         }
     }
@@ -165,6 +175,19 @@ impl Ids {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// The answers of a server that names its own address in `Location`, as they would be at the recorded address.
+pub(super) fn as_recorded_server(mut answers: Vec<Answer>, server: SocketAddr) -> Vec<Answer> {
+    let own = format!("http://{server}/");
+    for (name, value) in answers.iter_mut().flat_map(|answer| &mut answer.headers) {
+        if name == "location"
+            && let Some(path) = value.strip_prefix(&own)
+        {
+            *value = format!("http://{RECORDED_SERVER}/{path}");
+        }
+    }
+    answers
 }
 
 /// A recorded request as it is sent to the proxy.

@@ -1,0 +1,221 @@
+//! Hot rows in memory, so that a poll does not reach the database.
+//!
+//! Two threads can load and change a row at once, so there are two rules. What is shown never gets older: of two versions the greater
+//! revision wins, and who has read an older one is given the newer. And what was read before a change is not remembered after it: a
+//! read takes a [`Mark`] before it begins, and its rows are kept only if nothing has been published since. A miss that is not
+//! remembered costs one more read and nothing else.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use batchlingua_core::RowId;
+use lru::LruCache;
+
+use crate::row::{Id, Row};
+
+/// A row has a uuid, an ordinal and mostly a native id.
+const IDS_PER_ROW: usize = 3;
+
+/// What a committed transaction changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) rows: Vec<Arc<Row>>,
+    pub(crate) removed: Vec<RowId>,
+    /// In the order of the changes: the last one holds. `None`: nobody's now.
+    pub(crate) ids: Vec<(Id, Option<RowId>)>,
+}
+
+/// The moment before a read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(u64);
+
+#[derive(Debug)]
+pub(crate) struct Cache(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    published: u64,
+    rows: LruCache<RowId, Arc<Row>>,
+    ids: LruCache<Id, RowId>,
+    /// Rows by a native id of whatever backend, newest first.
+    texts: LruCache<Box<str>, Vec<RowId>>,
+}
+
+impl Cache {
+    pub(crate) fn new(entries: usize) -> Self {
+        let size = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+        Self(Mutex::new(Inner {
+            published: 0,
+            rows: LruCache::sparse(size(entries)),
+            ids: LruCache::sparse(size(entries.saturating_mul(IDS_PER_ROW))),
+            texts: LruCache::sparse(size(entries)),
+        }))
+    }
+
+    /// A panic in another thread leaves no half change that a later publish would not mend: each map is whole by itself.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.inner().published)
+    }
+
+    pub(crate) fn get(&self, row: RowId) -> Option<Arc<Row>> {
+        self.inner().rows.get(&row).cloned()
+    }
+
+    pub(crate) fn by_id(&self, id: &Id) -> Option<Arc<Row>> {
+        let mut inner = self.inner();
+        let row = *inner.ids.get(id)?;
+        inner.rows.get(&row).cloned()
+    }
+
+    /// All rows with this native id, newest first, if all of them are here.
+    pub(crate) fn by_text(&self, text: &str) -> Option<Vec<Arc<Row>>> {
+        let mut inner = self.inner();
+        let Inner { rows, texts, .. } = &mut *inner;
+        texts.get(text)?.iter().map(|row| rows.get(row).cloned()).collect()
+    }
+
+    /// Remembers a row that was read, and gives back its newest version.
+    pub(crate) fn learn(&self, mark: Mark, read: Arc<Row>) -> Arc<Row> {
+        let mut inner = self.inner();
+        let fresh = inner.published == mark.0;
+        match inner.rows.get_mut(&read.id()) {
+            Some(known) => newest(known, read),
+            None if fresh => {
+                inner.rows.put(read.id(), read.clone());
+                read
+            }
+            None => read,
+        }
+    }
+
+    pub(crate) fn learn_id(&self, mark: Mark, id: Id, row: RowId) {
+        let mut inner = self.inner();
+        if inner.published == mark.0 {
+            inner.ids.put(id, row);
+        }
+    }
+
+    pub(crate) fn learn_text(&self, mark: Mark, text: &str, rows: Vec<RowId>) {
+        let mut inner = self.inner();
+        if inner.published == mark.0 {
+            inner.texts.put(text.into(), rows);
+        }
+    }
+
+    /// The newest version of a row that was read beside many: known ones are renewed, unknown ones do not drive out the hot.
+    pub(crate) fn refresh(&self, read: Arc<Row>) -> Arc<Row> {
+        match self.inner().rows.peek_mut(&read.id()) {
+            Some(known) => newest(known, read),
+            None => read,
+        }
+    }
+
+    /// Told by the writer after each commit and before it answers.
+    pub(crate) fn publish(&self, changes: Changes) {
+        let mut inner = self.inner();
+        inner.published += 1;
+        for row in changes.rows {
+            inner.rows.put(row.id(), row);
+        }
+        for row in changes.removed {
+            inner.rows.pop(&row);
+        }
+        for (id, row) in changes.ids {
+            if let Id::Native(_, native) = &id {
+                inner.texts.pop(native.as_str());
+            }
+            match row {
+                Some(row) => inner.ids.put(id, row),
+                None => inner.ids.pop(&id),
+            };
+        }
+    }
+}
+
+fn newest(known: &mut Arc<Row>, read: Arc<Row>) -> Arc<Row> {
+    if read.revision > known.revision {
+        *known = read;
+    }
+    known.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlingua_core::{Batch, BatchSpec, BatchState, Millis, NativeIdentity, Uuid};
+
+    use super::*;
+    use crate::masked::MaskedSpec;
+
+    fn row(number: i64, revision: u64) -> Arc<Row> {
+        let native = batchlingua_core::NativeId::from("17");
+        let batch = Batch::new(native.clone(), BatchState::Running, Arc::default());
+        let seen = NativeIdentity { native, batch: Arc::new(batch), foreign: true };
+        let spec = MaskedSpec::of(&BatchSpec::default());
+        let mut row = Row::of_sighting(&"b".into(), &seen, spec, (Uuid::from_u128(1), 1), Millis(1));
+        (row.entry.row, row.revision) = (RowId(number), revision);
+        Arc::new(row)
+    }
+
+    fn changed(rows: Vec<Arc<Row>>) -> Changes {
+        Changes { rows, ..Changes::default() }
+    }
+
+    #[test]
+    fn a_read_that_a_change_overtook_is_given_the_newer_row() {
+        let cache = Cache::new(4);
+        let mark = cache.mark();
+        cache.publish(changed(vec![row(1, 2)]));
+        assert_eq!(cache.learn(mark, row(1, 1)).revision, 2);
+        assert_eq!(cache.refresh(row(1, 1)).revision, 2);
+    }
+
+    #[test]
+    fn a_commit_that_is_read_before_it_is_published_stays_seen() {
+        let cache = Cache::new(4);
+        let mark = cache.mark();
+        assert_eq!(cache.learn(mark, row(1, 2)).revision, 2);
+        assert_eq!(cache.learn(mark, row(1, 1)).revision, 2, "the second reader had an older snapshot");
+        assert_eq!(cache.refresh(row(1, 3)).revision, 3, "a list saw a newer one");
+        assert_eq!(cache.get(RowId(1)).map(|row| row.revision), Some(3));
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let cache = Cache::new(1);
+        let mark = cache.mark();
+        // Published, and driven out again before the read comes back.
+        cache.publish(changed(vec![row(1, 2)]));
+        cache.publish(changed(vec![row(2, 1)]));
+        cache.learn(mark, row(1, 1));
+        cache.learn_id(mark, Id::Ordinal(1), RowId(1));
+        cache.learn_text(mark, "17", vec![RowId(1)]);
+        assert!(cache.get(RowId(1)).is_none() && cache.by_id(&Id::Ordinal(1)).is_none());
+        assert!(cache.by_text("17").is_none());
+    }
+
+    #[test]
+    fn removed_rows_and_moved_ids_are_forgotten() {
+        let cache = Cache::new(4);
+        cache.publish(Changes {
+            rows: vec![row(1, 1), row(2, 1)],
+            ids: vec![(Id::Ordinal(1), Some(RowId(1))), (Id::Ordinal(2), Some(RowId(2)))],
+            ..Changes::default()
+        });
+        let mark = cache.mark();
+        cache.learn_text(mark, "17", vec![RowId(2)]);
+        let native = Id::Native("b".into(), "17".into());
+        cache.publish(Changes {
+            removed: vec![RowId(1)],
+            ids: vec![(Id::Ordinal(1), None), (Id::Ordinal(2), Some(RowId(1))), (native, Some(RowId(2)))],
+            ..Changes::default()
+        });
+        assert!(cache.by_id(&Id::Ordinal(1)).is_none() && cache.by_id(&Id::Ordinal(2)).is_none());
+        assert!(cache.by_text("17").is_none(), "another row may have that id now");
+    }
+}

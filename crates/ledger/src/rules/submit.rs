@@ -1,0 +1,222 @@
+//! The life of an intent: written before anything is sent, sent under a lease, settled once.
+//!
+//! The fence decides who may speak for an intent: every holder gets a greater one, and whoever comes with an older one is refused, however
+//! late. The lease only decides when the next holder may come, and that no first byte leaves after that.
+
+use std::sync::Arc;
+
+use batchlingua_core::{
+    Entry, Holder, Intended, KeyClaim, Lease, Millis, NativeIdentity, NewIntent, Phase, Replay, Revival, RowId, Verdict,
+};
+
+use super::{Rules, advanced, bind_native, known, sight};
+use crate::{
+    LedgerError,
+    masked::MaskedSpec,
+    row::{Id, Row},
+    table::Table,
+};
+
+/// An intent whose spec has lost its secrets: the only kind that can be written.
+pub(crate) struct Draft {
+    new: NewIntent,
+    spec: MaskedSpec,
+}
+
+impl Draft {
+    pub(crate) fn of(new: NewIntent) -> Self {
+        let spec = MaskedSpec::of(&new.spec);
+        Self { new, spec }
+    }
+}
+
+impl Rules {
+    pub(crate) fn intend(&self, table: &mut dyn Table, draft: Draft) -> Result<Intended, LedgerError> {
+        let Draft { new, spec } = draft;
+        if let Some(earlier) = earlier(table, &new)? {
+            return Ok(earlier);
+        }
+        if table.whose(&Id::Uuid(new.marker.uuid))?.is_some() {
+            return Err(LedgerError::UuidTaken(new.marker.uuid));
+        }
+        let ordinal = self.take_ordinal(table)?;
+        if let (Some(ended_from), Some(name)) = (new.unique_name, &spec.0.name)
+            && table.name_held(name, &new.dialect, ended_from)?
+        {
+            return Ok(Intended::NameTaken { ordinal });
+        }
+        let row = table.insert(Row::of_intent(new, spec, ordinal, self.clock.now()))?;
+        table.put_id(Id::Uuid(row.entry.marker.uuid), row.id())?;
+        table.put_id(Id::Ordinal(ordinal), row.id())?;
+        Ok(Intended::Fresh(row.entry.clone(), lease_of(&row)))
+    }
+
+    /// Asked immediately before the first byte: durable when it returns, so that a crash behind it is known to be ambiguous.
+    pub(crate) fn may_send(&self, table: &mut dyn Table, lease: &Lease) -> Result<(), LedgerError> {
+        let mut row = held(table, lease)?;
+        if !row.entry.phase.is_open() {
+            return Err(LedgerError::Settled { row: row.id(), is: row.entry.phase, asked: Phase::Sending });
+        }
+        if row.lease_until.is_none_or(|until| until <= self.clock.now()) {
+            return Err(LedgerError::LostLease { row: row.id(), fence: lease.fence, why: "its time is over" });
+        }
+        if row.entry.phase != Phase::Sending {
+            row.entry.phase = Phase::Sending;
+            table.update(row)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settle(&self, table: &mut dyn Table, lease: &Lease, verdict: Verdict) -> Result<Entry, LedgerError> {
+        let mut row = held(table, lease)?;
+        let asked = phase_of(&verdict);
+        match (row.entry.phase, asked) {
+            (Phase::Accepted, Phase::Accepted) => {}
+            (is, asked) if is == asked => return Ok(row.entry),
+            (is, _) if !is.is_open() => return Err(LedgerError::Settled { row: row.id(), is, asked }),
+            _ => {}
+        }
+        let now = self.clock.now();
+        match verdict {
+            Verdict::Accepted(seen) => return self.accept(table, row, &seen, now),
+            Verdict::Refused(error) => row.give_up(Phase::Refused, &error.message, now),
+            Verdict::Failed(why) => row.give_up(Phase::Failed, &why, now),
+            Verdict::Ambiguous => row.entry.phase = Phase::Ambiguous,
+        }
+        Ok(table.update(row)?.entry.clone())
+    }
+
+    /// Binds the backend's id, after which the batch is listed.
+    pub(super) fn accept(
+        &self,
+        table: &mut dyn Table,
+        mut row: Row,
+        seen: &NativeIdentity,
+        now: Millis,
+    ) -> Result<Entry, LedgerError> {
+        if let Some(has) = &row.batch().id.native {
+            if *has == seen.native {
+                return Ok(row.entry);
+            }
+            let (row, has) = (row.id(), has.clone());
+            return Err(LedgerError::TwoJobs { row, has, native: seen.native.clone() });
+        }
+        let holder = table.whose(&Id::Native(row.entry.backend.clone(), seen.native.clone()))?;
+        let sighted = holder.map(|holder| sighted_before_its_answer(table, holder, &row, seen)).transpose()?;
+        if let Some(sighted) = sighted {
+            table.move_ids(sighted.id(), row.id())?;
+            table.remove(sighted.id())?;
+            sight::take_over(&mut row, &sighted, now);
+        }
+        let backend = row.entry.backend.clone();
+        bind_native(table, &backend, &seen.native, row.id())?;
+        row.entry.phase = Phase::Accepted;
+        row.entry.refusal = None;
+        row.batch_mut().id.native = Some(seen.native.clone());
+        row.batch_mut().times.modified = now;
+        let row = advanced(&row, &sight::of_batch(row.id(), &seen.batch, Revival::Never), now).unwrap_or(row);
+        Ok(table.update(row)?.entry.clone())
+    }
+
+    pub(crate) fn claim(
+        &self,
+        table: &mut dyn Table,
+        holder: &Holder,
+        limit: usize,
+    ) -> Result<Vec<(Entry, Lease)>, LedgerError> {
+        let now = self.clock.now();
+        let rows = table.claimable(now, self.alone.then_some(holder), limit)?;
+        rows.into_iter()
+            .map(|row| {
+                let mut row = Arc::unwrap_or_clone(row);
+                row.fence += 1;
+                row.holder = Some(holder.clone());
+                row.lease_until = Some(now.plus(self.claim_lease));
+                let row = table.update(row)?;
+                Ok((row.entry.clone(), lease_of(&row)))
+            })
+            .collect()
+    }
+}
+
+fn lease_of(row: &Row) -> Lease {
+    Lease { row: row.id(), fence: row.fence, until: row.lease_until.unwrap_or_default() }
+}
+
+/// The row, if nobody has claimed it since.
+fn held(table: &mut dyn Table, lease: &Lease) -> Result<Row, LedgerError> {
+    let row = known(table, lease.row)?;
+    if row.fence == lease.fence {
+        Ok(row)
+    } else {
+        Err(LedgerError::LostLease { row: row.id(), fence: lease.fence, why: "another holder has it" })
+    }
+}
+
+fn phase_of(verdict: &Verdict) -> Phase {
+    match verdict {
+        Verdict::Accepted(_) => Phase::Accepted,
+        Verdict::Refused(_) => Phase::Refused,
+        Verdict::Ambiguous => Phase::Ambiguous,
+        Verdict::Failed(_) => Phase::Failed,
+    }
+}
+
+/// What an earlier submit with the same key answers. `None`: there is none, or it left the key free.
+fn earlier(table: &mut dyn Table, new: &NewIntent) -> Result<Option<Intended>, LedgerError> {
+    match &new.key {
+        None => Ok(None),
+        Some(KeyClaim { replay: Replay::StoredBatch, .. }) => stored_batch(table, new),
+        Some(KeyClaim { replay: Replay::FirstAnswer, value, fingerprint }) => {
+            match table.by_key(&new.principal.name, &new.dialect, value)? {
+                None => Ok(None),
+                Some(row) => first_answer(table, row, fingerprint),
+            }
+        }
+    }
+}
+
+fn first_answer(table: &mut dyn Table, row: Arc<Row>, fingerprint: &[u8; 32]) -> Result<Option<Intended>, LedgerError> {
+    if row.entry.phase == Phase::Failed {
+        // Nothing ever ran under the key, so a retry may send anew. The row stays as a record.
+        table.update(Row { key: None, ..Arc::unwrap_or_clone(row) })?;
+        return Ok(None);
+    }
+    let same = row.key.as_ref().is_some_and(|key| key.fingerprint == *fingerprint);
+    Ok(Some(match row.entry.phase.is_open() {
+        _ if !same => Intended::KeyReused,
+        true => Intended::InFlight(row.entry.clone()),
+        false => Intended::Answered(row.entry.clone()),
+    }))
+}
+
+/// Follows Kyuubi: the id is the key, and what counts is the batch that is stored under it, not the request. A submit that was refused
+/// or failed stored none, so the id goes on to the retry.
+fn stored_batch(table: &mut dyn Table, new: &NewIntent) -> Result<Option<Intended>, LedgerError> {
+    let id = Id::Uuid(new.marker.uuid);
+    let Some(row) = table.whose(&id)? else { return Ok(None) };
+    let row = known(table, row)?;
+    if !row.is_of(&new.principal) {
+        return Ok(Some(Intended::NotYours));
+    }
+    match row.entry.phase {
+        Phase::Intended | Phase::Sending | Phase::Ambiguous => Ok(Some(Intended::InFlight(row.entry))),
+        Phase::Accepted => Ok(Some(Intended::Answered(row.entry))),
+        Phase::Refused | Phase::Failed => table.free_id(&id).map(|()| None),
+    }
+}
+
+/// A walk over the backend can see a new job before its submit has been answered, and make a row for it. That row is younger than the
+/// intent, and came by no dialect. Any other row is of another job, and to bind the id twice would make one row of two jobs.
+fn sighted_before_its_answer(
+    table: &mut dyn Table,
+    holder: RowId,
+    row: &Row,
+    seen: &NativeIdentity,
+) -> Result<Row, LedgerError> {
+    let sighted = known(table, holder)?;
+    if sighted.entry.dialect.is_none() && sighted.id() > row.id() {
+        return Ok(sighted);
+    }
+    Err(LedgerError::TwoRows { backend: row.entry.backend.clone(), native: seen.native.clone(), holder, row: row.id() })
+}

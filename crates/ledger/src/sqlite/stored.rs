@@ -1,0 +1,166 @@
+//! How a spec is written into its column: what is absent takes no bytes, and what a later version adds is absent in older rows.
+//!
+//! Queue, name and kind have columns of their own, since lists ask for them, and are not written twice.
+
+use batchlingua_core::{BatchKind, BatchSpec, Extension, Size};
+use serde::{Deserialize, Serialize};
+
+/// A spec as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct StoredSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    args: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    jars: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    py_files: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    archives: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver_memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver_cores: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executor_memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executor_cores: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executors: Option<i64>,
+    /// Pairs, not a map: their order is the client's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conf: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_as: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extensions: Vec<StoredExtension>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredExtension {
+    dialect: String,
+    name: String,
+    value: String,
+}
+
+pub(super) fn spec_text(spec: &BatchSpec) -> serde_json::Result<String> {
+    let spec = spec.clone();
+    serde_json::to_string(&StoredSpec {
+        file: spec.file,
+        class_name: spec.class_name,
+        args: spec.args,
+        jars: spec.jars,
+        py_files: spec.py_files,
+        files: spec.files,
+        archives: spec.archives,
+        driver_memory: spec.driver.memory,
+        driver_cores: spec.driver.cores,
+        executor_memory: spec.executor.memory,
+        executor_cores: spec.executor.cores,
+        executors: spec.executors,
+        conf: spec.conf.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        run_as: spec.run_as,
+        extensions: spec.extensions.into_iter().map(stored).collect(),
+    })
+}
+
+/// All of a spec but its queue, name and kind.
+pub(super) fn spec_of(text: &str) -> serde_json::Result<BatchSpec> {
+    let stored: StoredSpec = serde_json::from_str(text)?;
+    Ok(BatchSpec {
+        file: stored.file,
+        class_name: stored.class_name,
+        args: stored.args,
+        jars: stored.jars,
+        py_files: stored.py_files,
+        files: stored.files,
+        archives: stored.archives,
+        driver: Size { memory: stored.driver_memory, cores: stored.driver_cores },
+        executor: Size { memory: stored.executor_memory, cores: stored.executor_cores },
+        executors: stored.executors,
+        conf: stored.conf.into_iter().collect(),
+        run_as: stored.run_as,
+        extensions: stored.extensions.into_iter().map(extension).collect(),
+        ..BatchSpec::default()
+    })
+}
+
+fn stored(extension: Extension) -> StoredExtension {
+    let Extension { dialect, name, value } = extension;
+    StoredExtension { dialect: dialect.as_str().to_owned(), name, value }
+}
+
+fn extension(stored: StoredExtension) -> Extension {
+    let StoredExtension { dialect, name, value } = stored;
+    Extension { dialect: dialect.into(), name, value }
+}
+
+const KINDS: [(BatchKind, &str); 5] = [
+    (BatchKind::Jar, "jar"),
+    (BatchKind::Python, "python"),
+    (BatchKind::R, "r"),
+    (BatchKind::Sql, "sql"),
+    (BatchKind::Other, "other"),
+];
+
+pub(super) fn kind_word(kind: BatchKind) -> &'static str {
+    match kind {
+        BatchKind::Jar => "jar",
+        BatchKind::Python => "python",
+        BatchKind::R => "r",
+        BatchKind::Sql => "sql",
+        BatchKind::Other => "other",
+    }
+}
+
+pub(super) fn kind_of(word: &str) -> Option<BatchKind> {
+    KINDS.into_iter().find(|(_, known)| *known == word).map(|(kind, _)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> BatchSpec {
+        let texts = |n: usize| (0..n).map(|i| format!("t{i}")).collect::<Vec<_>>();
+        BatchSpec {
+            file: Some("a.jar".into()),
+            class_name: Some("A".into()),
+            args: texts(3),
+            jars: texts(1),
+            py_files: texts(2),
+            files: texts(1),
+            archives: texts(1),
+            driver: Size { memory: Some("1g".into()), cores: Some(1) },
+            executor: Size { memory: Some("2g".into()), cores: Some(2) },
+            executors: Some(3),
+            conf: [("z", "1"), ("a", "ü")].map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter().collect(),
+            run_as: Some("ana".into()),
+            extensions: vec![Extension { dialect: "dli".into(), name: "tags".into(), value: "[1.0]".into() }],
+            ..BatchSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_spec_is_read_back_as_it_was_written() {
+        for spec in [BatchSpec::default(), full()] {
+            let text = spec_text(&spec).expect("a spec is JSON");
+            assert_eq!(spec_of(&text).expect("what was written is read"), spec);
+        }
+        assert_eq!(spec_text(&BatchSpec::default()).expect("a spec is JSON"), "{}");
+    }
+
+    #[test]
+    fn every_kind_has_a_word_that_is_read_back() {
+        for (kind, word) in KINDS {
+            assert_eq!((kind_word(kind), kind_of(word)), (word, Some(kind)));
+        }
+    }
+}

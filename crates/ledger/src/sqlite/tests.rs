@@ -1,0 +1,211 @@
+//! What only the inside shows: how a group commits, what a full disk does, how a schema grows, and that no search is a scan.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use batchlingua_core::{
+    BatchRef, BatchSpec, Claim, ErrorKind, Health, Holder, Intended, Ledger, Marker, NewIntent, Principal, Scope, Uuid,
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{SqliteLedger, schema};
+use crate::{LedgerError, Options, rules::Draft};
+
+fn database(dir: &TempDir) -> PathBuf {
+    dir.path().join("ledger.db")
+}
+
+fn opened(dir: &TempDir, group: usize) -> SqliteLedger {
+    SqliteLedger::open(&database(dir), &Options { group, ..Options::default() }).expect("a new ledger opens")
+}
+
+fn intent(number: u128) -> NewIntent {
+    NewIntent {
+        marker: Marker { uuid: Uuid::from_u128(number), name: None },
+        backend: "here".into(),
+        dialect: "livy".into(),
+        listener: "main".into(),
+        principal: Principal::anonymous(),
+        project: None,
+        spec: Arc::new(BatchSpec::default()),
+        unmapped: Vec::new(),
+        key: None,
+        unique_name: None,
+        claim: Claim { holder: Holder("one".into()), lease: Duration::from_secs(60) },
+    }
+}
+
+fn scope() -> Scope {
+    Scope { dialect: "livy".into(), backends: None, projects: None, unscoped: true, ended_from: None }
+}
+
+async fn is_there(ledger: &SqliteLedger, number: u128) -> bool {
+    let wanted = BatchRef::Uuid(Uuid::from_u128(number));
+    ledger.find(&wanted, &scope()).await.expect("rows are read").is_some()
+}
+
+fn rows_in(dir: &TempDir) -> i64 {
+    let connection = Connection::open(database(dir)).expect("it is a database");
+    connection.query_row("SELECT count(*) FROM batches", [], |row| row.get(0)).expect("there is a count")
+}
+
+/// Three writes that wait together, the second of which fails after it has written; how many rows the third sees durable.
+async fn three_together(dir: &TempDir, ledger: &SqliteLedger) -> i64 {
+    let (go, gate) = mpsc::channel::<()>();
+    let (seen, durable) = mpsc::channel();
+    let (at_gate, reached) = tokio::sync::oneshot::channel::<()>();
+    let first = ledger.write(move |_, _| {
+        let _ = at_gate.send(());
+        gate.recv().expect("the test opens the gate");
+        Ok(())
+    });
+    let queued = async {
+        reached.await.expect("the writer reaches the gate");
+        let good = ledger.write(|rules, tx| rules.intend(tx, Draft::of(intent(1))));
+        let bad = ledger.write(|rules, tx| {
+            rules.intend(tx, Draft::of(intent(2)))?;
+            Err::<Intended, _>(LedgerError::NoRow(batchlingua_core::RowId(7)))
+        });
+        let path = dir.path().join("ledger.db");
+        let last = ledger.write(move |rules, tx| {
+            let other = Connection::open(path).map_err(super::unreadable)?;
+            let count = other.query_row("SELECT count(*) FROM batches", [], |row| row.get(0));
+            let _ = seen.send(count.map_err(super::unreadable)?);
+            rules.intend(tx, Draft::of(intent(3)))
+        });
+        // Polled once, each of them stands in the queue.
+        let open = async { go.send(()).expect("the writer waits at the gate") };
+        tokio::join!(biased; good, bad, last, open)
+    };
+    let (first, (good, bad, last, ())) = tokio::join!(first, queued);
+    first.expect("the gate is no write");
+    good.expect("it is good");
+    assert_eq!(bad.expect_err("it is bad").kind, ErrorKind::Internal);
+    last.expect("it is good");
+    durable.recv().expect("the third has looked")
+}
+
+#[tokio::test]
+async fn writes_that_wait_together_commit_together_and_fail_alone() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 256);
+    assert_eq!(three_together(&dir, &ledger).await, 0, "the first is durable with the third");
+    assert!(is_there(&ledger, 1).await && !is_there(&ledger, 2).await && is_there(&ledger, 3).await);
+    assert_eq!(rows_in(&dir), 2);
+    assert_eq!(ledger.health().await, Health::Good, "a refusal is no fault of the store");
+}
+
+#[tokio::test]
+async fn a_group_of_one_is_durable_by_itself() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 1);
+    assert_eq!(three_together(&dir, &ledger).await, 1);
+}
+
+/// No more pages than there are, or as many as one likes: a disk that is full, and then no longer.
+async fn limit_pages(ledger: &SqliteLedger, pages: u32) {
+    let set = ledger.write(move |_, tx| {
+        let set = format!("PRAGMA max_page_count = {pages}");
+        tx.connection.query_row(&set, [], |row| row.get::<_, i64>(0)).map(drop).map_err(super::unreadable)
+    });
+    set.await.expect("the limit is set");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 256);
+    ledger.intend(intent(1)).await.expect("there is room");
+    limit_pages(&ledger, 1).await;
+    let mut number = 2;
+    let full = loop {
+        match ledger.intend(intent(number)).await {
+            Ok(_) => number += 1,
+            Err(full) => break full,
+        }
+    };
+    assert_eq!(full.kind, ErrorKind::BackendUnavailable { retry_after: Duration::from_secs(5) });
+    assert!(full.message.contains("submits are refused") && full.detail().contains("full"), "{}", full.detail());
+    assert!(matches!(ledger.health().await, Health::Bad(why) if why.contains("full")));
+    assert!(is_there(&ledger, 1).await && !is_there(&ledger, number).await);
+    ledger.hide(&[], &"livy".into()).await.expect("it writes nothing");
+    assert!(matches!(ledger.health().await, Health::Bad(_)), "a write of nothing says nothing");
+    limit_pages(&ledger, u32::MAX - 1).await;
+    ledger.intend(intent(number)).await.expect("there is room again");
+    assert_eq!(ledger.health().await, Health::Good);
+    assert!(is_there(&ledger, number).await);
+    let count = u128::try_from(rows_in(&dir)).expect("a count is no less than nothing");
+    assert_eq!(count, number);
+}
+
+#[tokio::test]
+async fn a_writer_that_has_died_is_told_and_kills_nobody() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 256);
+    ledger.intend(intent(1)).await.expect("the ledger takes intents");
+    let broken = ledger.write(|_, _| -> Result<(), LedgerError> { panic!("a broken invariant") });
+    assert_eq!(broken.await.map_err(|error| error.kind.as_str()), Err("backend_unavailable"));
+    assert!(ledger.intend(intent(2)).await.is_err());
+    assert!(is_there(&ledger, 1).await);
+    assert!(matches!(ledger.health().await, Health::Bad(_)));
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_forward_and_a_half_migration_is_not_there() {
+    const NEXT: &str = "ALTER TABLE batches ADD COLUMN later TEXT; UPDATE batches SET later = 'moved'";
+    const BROKEN: &str = "UPDATE batches SET later = 'broken'; DROP TABLE nowhere";
+    let dir = TempDir::new().expect("a folder can be made");
+    let open = |migrations: &[&str]| SqliteLedger::open_with(&database(&dir), &Options::default(), migrations);
+    let first = open(&schema::MIGRATIONS[..1]).expect("a new ledger opens");
+    first.intend(intent(1)).await.expect("the ledger takes intents");
+    drop(first);
+    let with = |more: &[&'static str]| [&schema::MIGRATIONS[..1], more].concat();
+    assert!(matches!(open(&with(&[NEXT, BROKEN])), Err(LedgerError::Open { .. })));
+    let second = open(&with(&[NEXT])).expect("what came before the broken step is there");
+    assert!(is_there(&second, 1).await);
+    drop(second);
+    let later = || -> rusqlite::Result<(String, i64)> {
+        let connection = Connection::open(database(&dir))?;
+        let later = connection.query_row("SELECT later FROM batches", [], |row| row.get(0))?;
+        Ok((later, schema::version(&connection)?))
+    };
+    assert_eq!(later().expect("the column is there"), ("moved".to_owned(), 2));
+    assert!(matches!(open(&schema::MIGRATIONS[..1]), Err(LedgerError::Newer { found: 2, known: 1, .. })));
+}
+
+#[test]
+fn a_damaged_row_is_an_error_and_no_panic() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+    runtime.block_on(async {
+        let ledger = opened(&dir, 1);
+        ledger.intend(intent(1)).await.expect("the ledger takes intents");
+        drop(ledger);
+        for damage in ["phase = 'lost'", "spec = '['", "uuid = 'x'"] {
+            let connection = Connection::open(database(&dir)).expect("it is a database");
+            connection.execute_batch(&format!("UPDATE batches SET {damage}")).expect("the statement is right");
+            drop(connection);
+            let ledger = opened(&dir, 1);
+            let wanted = BatchRef::Uuid(Uuid::from_u128(1));
+            let error = ledger.find(&wanted, &scope()).await.expect_err("it cannot be read");
+            assert_eq!(error.kind, ErrorKind::Internal, "{damage}: {}", error.detail());
+        }
+    });
+}
+
+/// How SQLite would go about a statement.
+pub(super) fn plan(sql: &str) -> String {
+    let mut connection = Connection::open_in_memory().expect("memory opens");
+    schema::migrate(&mut connection, schema::MIGRATIONS).expect("the schema is right");
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("the statement is right");
+    let mut rows = statement.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().expect("there is a plan") {
+        steps.push(row.get::<_, String>(3).expect("a step is text"));
+    }
+    steps.join("; ")
+}

@@ -1,0 +1,267 @@
+//! The rules' [`Table`] over one SQLite transaction. What it changes is noted, so that the cache can be told once it is durable.
+
+use std::sync::Arc;
+
+use batchlingua_core::{BackendName, DialectName, Holder, KeptLog, Millis, RowId, Uuid};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Params, params, params_from_iter,
+    types::{FromSql, Value},
+};
+
+use super::{columns, unreadable, unwritable};
+use crate::{
+    LedgerError,
+    cache::Changes,
+    row::{Id, Row},
+    table::Table,
+};
+
+/// What is asked of single rows. Each is answered by an index, partial ones being recognised by their own words; a test looks at the plans.
+/// `+row` keeps SQLite from walking all rows in their order for the sake of the order.
+mod search {
+    pub(super) const BY_KEY: &str = "principal = ? AND dialect = ? AND key = ?";
+    pub(super) const BY_NATIVE: &str =
+        "row IN (SELECT row FROM ids WHERE kind = 'native' AND text = ?) ORDER BY row DESC";
+    pub(super) const NAME_HELD: &str = "name = ?1 AND phase NOT IN ('refused', 'failed')
+        AND (dialect IS NULL OR dialect = ?2) AND instr(hidden, ?3) = 0 AND (ended IS NULL OR ended >= ?4)";
+    pub(super) const MARKED: &str = "phase IN ('intended', 'sending', 'ambiguous') AND backend = ? AND marker_name = ?";
+    pub(super) const CLAIMABLE: &str = "phase IN ('intended', 'sending', 'ambiguous')
+        AND (coalesce(lease_until, 0) <= ?1 OR (?2 IS NOT NULL AND holder IS NOT ?2)) ORDER BY +row LIMIT ?3";
+    pub(super) const ENDED_BEFORE: &str = "ended < ? LIMIT ?";
+    pub(super) const UNENDED_CANCELS: &str =
+        "cancel_asked = 1 AND phase = 'accepted' AND ended IS NULL ORDER BY +row LIMIT ?";
+    pub(super) const ID: &str = "kind = ? AND text = ? AND space = ?";
+}
+
+/// One transaction.
+pub(super) struct Tx<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) changes: Changes,
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, changes: Changes::default() }
+    }
+
+    fn write(&self, sql: &str, values: impl Params) -> Result<(), LedgerError> {
+        prepared(self.connection, sql).map_err(unwritable)?.execute(values).map(drop).map_err(unwritable)
+    }
+
+    fn ids_of(&self, row: RowId) -> Result<Vec<Id>, LedgerError> {
+        let mut statement =
+            prepared(self.connection, "SELECT kind, text, space FROM ids WHERE row = ?").map_err(unreadable)?;
+        let mut rows = statement.query([row.0]).map_err(unreadable)?;
+        let mut ids = Vec::new();
+        while let Some(sql) = rows.next().map_err(unreadable)? {
+            let cell = |at| sql.get::<_, String>(at).map_err(unreadable);
+            ids.push(id_of(&cell(0)?, &cell(1)?, cell(2)?)?);
+        }
+        Ok(ids)
+    }
+
+    fn note(&mut self, row: Row) -> Arc<Row> {
+        let row = Arc::new(row);
+        self.changes.rows.push(row.clone());
+        row
+    }
+}
+
+impl Table for Tx<'_> {
+    fn get(&mut self, row: RowId) -> Result<Option<Arc<Row>>, LedgerError> {
+        get(self.connection, row)
+    }
+
+    fn whose(&mut self, id: &Id) -> Result<Option<RowId>, LedgerError> {
+        whose(self.connection, id)
+    }
+
+    fn by_key(&mut self, principal: &str, dialect: &DialectName, key: &str) -> Result<Option<Arc<Row>>, LedgerError> {
+        let found = rows(self.connection, search::BY_KEY, [principal, dialect.as_str(), key])?;
+        Ok(found.into_iter().next())
+    }
+
+    fn name_held(&mut self, name: &str, dialect: &DialectName, ended_from: Millis) -> Result<bool, LedgerError> {
+        let values = params![name, dialect.as_str(), columns::hidden_mark(dialect), ended_from.0];
+        exists(self.connection, search::NAME_HELD, values)
+    }
+
+    fn marks_open_intent(&mut self, backend: &BackendName, name: &str) -> Result<bool, LedgerError> {
+        exists(self.connection, search::MARKED, [backend.as_str(), name])
+    }
+
+    fn claimable(&mut self, now: Millis, others: Option<&Holder>, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError> {
+        rows(self.connection, search::CLAIMABLE, params![now.0, others.map(|holder| &*holder.0), window(limit)])
+    }
+
+    fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError> {
+        let sql = format!("SELECT row FROM batches WHERE {}", search::ENDED_BEFORE);
+        let mut statement = prepared(self.connection, &sql).map_err(unreadable)?;
+        let found =
+            statement.query_map(params![end.0, window(limit)], |sql| sql.get(0).map(RowId)).map_err(unreadable)?;
+        found.collect::<Result<_, _>>().map_err(unreadable)
+    }
+
+    fn next_ordinal(&mut self) -> Result<u32, LedgerError> {
+        one(self.connection, "SELECT value FROM counters WHERE name = 'ordinal'", [])?
+            .ok_or_else(|| LedgerError::Corrupt("no counter of ordinals".to_owned()))
+    }
+
+    fn set_next_ordinal(&mut self, ordinal: u32) -> Result<(), LedgerError> {
+        self.write("UPDATE counters SET value = ? WHERE name = 'ordinal'", [ordinal])
+    }
+
+    fn insert(&mut self, mut row: Row) -> Result<Arc<Row>, LedgerError> {
+        let mut values = columns::fixed(&row)?;
+        values.extend(columns::moving(&row));
+        self.write(&columns::INSERT, params_from_iter(values))?;
+        row.entry.row = RowId(self.connection.last_insert_rowid());
+        Ok(self.note(row))
+    }
+
+    fn update(&mut self, mut row: Row) -> Result<Arc<Row>, LedgerError> {
+        row.revision += 1;
+        let mut values = columns::moving(&row);
+        values.push(Value::Integer(row.id().0));
+        self.write(&columns::UPDATE, params_from_iter(values))?;
+        Ok(self.note(row))
+    }
+
+    fn put_id(&mut self, id: Id, row: RowId) -> Result<(), LedgerError> {
+        let (kind, text, space) = id_cells(&id);
+        self.write("INSERT INTO ids (kind, text, space, row) VALUES (?, ?, ?, ?)", params![kind, text, space, row.0])?;
+        self.changes.ids.push((id, Some(row)));
+        Ok(())
+    }
+
+    fn free_id(&mut self, id: &Id) -> Result<(), LedgerError> {
+        self.write("DELETE FROM ids WHERE kind = ? AND text = ? AND space = ?", id_cells(id))?;
+        self.changes.ids.push((id.clone(), None));
+        Ok(())
+    }
+
+    fn move_ids(&mut self, from: RowId, to: RowId) -> Result<(), LedgerError> {
+        let ids = self.ids_of(from)?;
+        self.write("UPDATE ids SET row = ?2 WHERE row = ?1", [from.0, to.0])?;
+        self.changes.ids.extend(ids.into_iter().map(|id| (id, Some(to))));
+        Ok(())
+    }
+
+    fn remove(&mut self, row: RowId) -> Result<(), LedgerError> {
+        let ids = self.ids_of(row)?;
+        self.write("DELETE FROM ids WHERE row = ?", [row.0])?;
+        self.write("DELETE FROM kept_logs WHERE row = ?", [row.0])?;
+        self.write("DELETE FROM batches WHERE row = ?", [row.0])?;
+        self.changes.ids.extend(ids.into_iter().map(|id| (id, None)));
+        self.changes.removed.push(row);
+        Ok(())
+    }
+
+    fn keep_log(&mut self, row: RowId, log: &KeptLog) -> Result<(), LedgerError> {
+        let text: String = log.lines.iter().flat_map(|line| [line, "\n"]).collect();
+        let sql = "INSERT OR REPLACE INTO kept_logs (row, first_line, total, text) VALUES (?, ?, ?, ?)";
+        self.write(sql, params![row.0, log.from.cast_signed(), log.total.cast_signed(), text])
+    }
+}
+
+pub(super) fn get(connection: &Connection, row: RowId) -> Result<Option<Arc<Row>>, LedgerError> {
+    let mut statement = prepared(connection, &columns::BY_ROW).map_err(unreadable)?;
+    let mut rows = statement.query([row.0]).map_err(unreadable)?;
+    rows.next().map_err(unreadable)?.map(columns::read).transpose()
+}
+
+pub(super) fn whose(connection: &Connection, id: &Id) -> Result<Option<RowId>, LedgerError> {
+    let sql = format!("SELECT row FROM ids WHERE {}", search::ID);
+    Ok(one(connection, &sql, id_cells(id))?.map(RowId))
+}
+
+/// Rows with a native id on any backend, newest first.
+pub(super) fn with_native(connection: &Connection, text: &str) -> Result<Vec<Arc<Row>>, LedgerError> {
+    rows(connection, search::BY_NATIVE, [text])
+}
+
+pub(super) fn unended_cancels(connection: &Connection, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError> {
+    rows(connection, search::UNENDED_CANCELS, [window(limit)])
+}
+
+/// Whole rows under a condition, which may bring its order and limit.
+pub(super) fn rows(
+    connection: &Connection,
+    condition: &str,
+    values: impl Params,
+) -> Result<Vec<Arc<Row>>, LedgerError> {
+    let sql = format!("SELECT {} FROM batches WHERE {condition}", *columns::ALL);
+    let mut statement = prepared(connection, &sql).map_err(unreadable)?;
+    let mut found = statement.query(values).map_err(unreadable)?;
+    let mut rows = Vec::new();
+    while let Some(sql) = found.next().map_err(unreadable)? {
+        rows.push(columns::read(sql)?);
+    }
+    Ok(rows)
+}
+
+fn exists(connection: &Connection, condition: &str, values: impl Params) -> Result<bool, LedgerError> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM batches WHERE {condition})");
+    one(connection, &sql, values).map(Option::unwrap_or_default)
+}
+
+/// The only cell of the only row, if there is one.
+pub(super) fn one<T: FromSql>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> Result<Option<T>, LedgerError> {
+    prepared(connection, sql).map_err(unreadable)?.query_row(values, |sql| sql.get(0)).optional().map_err(unreadable)
+}
+
+/// SQLite's integers have a sign.
+pub(super) fn window(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn prepared<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
+    connection.prepare_cached(sql)
+}
+
+fn id_cells(id: &Id) -> (&'static str, String, String) {
+    match id {
+        Id::Uuid(uuid) => ("uuid", uuid.to_string(), String::new()),
+        Id::Ordinal(ordinal) => ("ordinal", ordinal.to_string(), String::new()),
+        Id::Native(backend, native) => ("native", native.to_string(), backend.to_string()),
+    }
+}
+
+fn id_of(kind: &str, text: &str, space: String) -> Result<Id, LedgerError> {
+    let id = match kind {
+        "uuid" => Uuid::try_parse(text).ok().map(Id::Uuid),
+        "ordinal" => text.parse().ok().map(Id::Ordinal),
+        "native" => Some(Id::Native(space.into(), text.into())),
+        _ => None,
+    };
+    id.ok_or_else(|| LedgerError::Corrupt(format!("'{text}' as an id of the kind '{kind}'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::plan, *};
+
+    #[test]
+    fn every_search_has_its_index() {
+        for (condition, index) in [
+            (search::BY_KEY, "INDEX batches_by_key (principal=? AND dialect=? AND key=?)"),
+            (search::BY_NATIVE, "PRIMARY KEY (kind=? AND text=?)"),
+            (search::NAME_HELD, "INDEX batches_by_name (name=?)"),
+            (search::MARKED, "INDEX open_intents (backend=? AND marker_name=?)"),
+            (search::CLAIMABLE, "INDEX open_intents"),
+            (search::ENDED_BEFORE, "INDEX batches_by_end (ended<?)"),
+            (search::UNENDED_CANCELS, "INDEX unended_cancels"),
+            ("row > ? ORDER BY row LIMIT ?", "INTEGER PRIMARY KEY (rowid>?)"),
+        ] {
+            let plan = plan(&format!("SELECT {} FROM batches WHERE {condition}", *columns::ALL));
+            assert!(plan.contains(index), "{condition}: {plan}");
+        }
+        let ids = plan(&format!("SELECT row FROM ids WHERE {}", search::ID));
+        assert!(ids.contains("PRIMARY KEY (kind=? AND text=? AND space=?)"), "{ids}");
+        assert!(plan("DELETE FROM ids WHERE row = ?").contains("INDEX ids_by_row (row=?)"));
+    }
+}

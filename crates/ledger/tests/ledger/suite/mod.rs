@@ -1,0 +1,98 @@
+//! What every engine does. A test that is not named here does not run, and the compiler says that it is never used.
+
+mod keys;
+mod lists;
+mod names;
+mod retention;
+mod sights;
+mod submits;
+
+macro_rules! suite {
+    ($($part:ident: $($test:ident)+;)+) => {
+        suite! { @ memory Memory $($part: $($test)+;)+ }
+        suite! { @ sqlite Sqlite $($part: $($test)+;)+ }
+        suite! { @ sqlite_uncached SqliteUncached $($part: $($test)+;)+ }
+    };
+    (@ $name:ident $engine:ident $($part:ident: $($test:ident)+;)+) => {
+        mod $name {
+            $(mod $part { $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    let house = crate::house::House::new(crate::house::Engine::$engine);
+                    crate::suite::$part::$test(house).await;
+                }
+            )+ })+
+        }
+    };
+}
+
+suite! {
+    submits:
+        an_intent_can_be_found_before_it_is_sent_but_is_not_listed
+        ordinals_count_up_and_are_never_given_twice
+        the_first_ordinal_may_be_nought
+        the_last_ordinal_is_the_last
+        only_a_live_lease_may_send
+        an_accepted_submit_is_found_and_listed
+        a_verdict_given_twice_changes_nothing
+        an_accepted_submit_cannot_become_anything_else
+        a_refused_submit_is_shown_to_nobody
+        an_ambiguous_submit_may_still_end_any_way
+        an_open_intent_is_taken_over_when_its_lease_is_over
+        an_open_intent_of_a_past_life_is_taken_over_at_once
+        a_claim_takes_no_more_than_asked_and_the_oldest_first
+        an_id_that_was_made_must_be_new
+        one_job_cannot_have_two_rows
+        a_job_seen_before_its_answer_keeps_all_its_ids
+        what_the_backend_said_with_its_answer_is_kept
+        a_spec_loses_its_secrets_and_nothing_else
+        a_thousand_submits_at_once_are_all_there;
+    keys:
+        the_same_key_finds_the_first_submit
+        a_key_answers_what_was_answered_first
+        a_failed_submit_leaves_its_key_free
+        a_key_is_its_principals_and_its_dialects
+        a_stored_batch_is_found_by_its_id_whatever_the_request
+        another_principals_batch_id_is_refused
+        a_refused_batch_leaves_its_id_to_the_retry
+        a_key_is_looked_at_before_the_name;
+    names:
+        a_name_is_taken_while_its_batch_is_listed
+        a_name_is_taken_by_an_open_intent_and_free_after_a_refusal
+        a_name_is_free_where_the_dialect_does_not_list_it
+        a_foreign_batch_holds_its_name
+        of_sixty_submits_of_one_name_one_is_taken
+        a_name_finds_the_newest_listed_batch;
+    sights:
+        an_unknown_batch_is_bound_only_where_asked
+        a_foreign_batch_keeps_its_uuid_or_gets_one_that_everybody_makes
+        the_same_id_on_two_backends_is_two_batches
+        our_own_job_is_not_bound_before_its_submit_is_settled
+        a_submit_that_was_given_up_and_runs_is_taken_back
+        a_native_uuid_finds_the_batch_as_well
+        a_state_never_goes_backwards
+        a_sight_that_says_nothing_new_changes_nothing
+        unknown_is_left_when_the_batch_is_seen_again
+        a_new_attempt_starts_over
+        times_are_kept_as_they_were_first_told
+        a_late_sight_has_no_say_in_the_reason
+        an_application_is_learned_bit_by_bit
+        rows_come_back_in_the_order_given_without_those_that_are_gone
+        only_accepted_batches_are_observed
+        a_log_is_kept_and_replaced
+        a_cancel_is_remembered_until_the_end_is_seen
+        a_cancel_does_not_reach_a_later_attempt;
+    lists:
+        a_scope_shows_its_backends_and_projects
+        a_hidden_batch_is_there_for_other_dialects
+        ended_batches_leave_lists_but_are_found_by_id
+        each_filter_means_what_it_says
+        all_conditions_must_hold
+        each_order_sorts_as_told
+        a_window_cuts_and_the_total_stays;
+    retention:
+        rows_leave_with_their_ids_and_logs_after_their_time
+        an_ordinal_is_not_given_again_after_its_row_is_gone
+        a_dump_walks_all_rows
+        a_new_ledger_is_in_good_health;
+}

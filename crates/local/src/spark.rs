@@ -1,0 +1,136 @@
+//! A batch as a `spark-submit` command line, in the shape and order in which Livy writes it.
+//!
+//! The order of `--conf` pairs means nothing to Spark. It is Livy's all the same, which is that of a Scala hash map, so that command lines
+//! recorded from a Livy can be compared as they are.
+
+use std::path::Path;
+
+use batchlingua_core::{BatchSpec, Conf};
+
+use crate::{named::Named, paths::Location};
+
+/// Conf keys whose values are lists of files.
+pub(crate) const FILE_LISTS: &[&str] = &[
+    "spark.jars",
+    "spark.files",
+    "spark.archives",
+    "spark.submit.pyFiles",
+    "spark.yarn.archive",
+    "spark.yarn.dist.archives",
+    "spark.yarn.dist.files",
+    "spark.yarn.dist.jars",
+    "spark.yarn.jar",
+    "spark.yarn.jars",
+];
+
+pub(crate) const MASTER: &str = "spark.master";
+pub(crate) const DEPLOY_MODE: &str = "spark.submit.deployMode";
+pub(crate) const PY_FILES: &str = "spark.submit.pyFiles";
+pub(crate) const ARCHIVES: &str = "spark.yarn.dist.archives";
+const ANY_ARCHIVES: &str = "spark.archives";
+
+/// The size fields with the conf keys that they become; a field beats its key.
+pub(crate) fn sizes(spec: &BatchSpec) -> [(&'static str, Option<String>); 5] {
+    let number = |number: Option<i64>| number.map(|number| number.to_string());
+    [
+        ("spark.driver.memory", spec.driver.memory.clone()),
+        ("spark.driver.cores", number(spec.driver.cores)),
+        ("spark.executor.memory", spec.executor.memory.clone()),
+        ("spark.executor.cores", number(spec.executor.cores)),
+        ("spark.executor.instances", number(spec.executors)),
+    ]
+}
+
+/// What `spark-submit` is called with.
+pub(crate) fn arguments(spec: &BatchSpec, named: &Named, master: &str, proxy_user: Option<&str>) -> Vec<String> {
+    let mut args = Vec::new();
+    let mut option = |name: &str, value: String| args.extend([name.to_owned(), value]);
+    if let Some(name) = &spec.name {
+        option("--name", name.clone());
+    }
+    if let Some(class) = &spec.class_name {
+        option("--class", class.clone());
+    }
+    for (key, value) in in_scala_order(&conf(spec, named, master)) {
+        match key {
+            PY_FILES => option("--py-files", value.to_owned()),
+            _ => option("--conf", format!("{key}={value}")),
+        }
+    }
+    if let Some(user) = proxy_user {
+        option("--proxy-user", user.to_owned());
+    }
+    if let Some(queue) = &spec.queue {
+        option("--queue", queue.clone());
+    }
+    args.push(named.file.uri.clone());
+    args.extend(spec.args.iter().cloned());
+    args
+}
+
+/// Fields are put before the conf's own lists, over its own sizes; the master is the operator's.
+fn conf(spec: &BatchSpec, named: &Named, master: &str) -> Conf {
+    let mut conf = spec.conf.clone();
+    for (key, locations) in &named.conf {
+        conf.set(*key, uris(&[], locations));
+    }
+    let of_conf = |key: &str| named.conf.iter().find(|(known, _)| *known == key).map_or(&[][..], |(_, files)| files);
+    for (key, files) in [
+        (ARCHIVES, &named.archives),
+        ("spark.files", &named.files),
+        ("spark.jars", &named.jars),
+        (PY_FILES, &named.py_files),
+    ] {
+        if !files.is_empty() {
+            conf.set(key, uris(files, of_conf(key)));
+        }
+    }
+    if !named.archives.is_empty() && !is_yarn(master) && conf.get(ANY_ARCHIVES).is_some() {
+        conf.set(ANY_ARCHIVES, uris(&named.archives, of_conf(ANY_ARCHIVES)));
+    }
+    conf.set(MASTER, master);
+    for (key, value) in sizes(spec) {
+        if let Some(value) = value {
+            conf.set(key, value);
+        }
+    }
+    for (key, location) in &named.uploads {
+        let path = location.path.as_deref().and_then(Path::to_str).filter(|_| !FILE_LISTS.contains(&key.as_str()));
+        let appended = [conf.get(key).unwrap_or_default(), path.unwrap_or(&location.uri)];
+        let appended = appended.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(",");
+        conf.set(key, appended);
+    }
+    conf
+}
+
+fn uris(first: &[Location], then: &[Location]) -> String {
+    first.iter().chain(then).map(|location| location.uri.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn is_yarn(master: &str) -> bool {
+    master.starts_with("yarn")
+}
+
+/// Livy's option for archives has a meaning on YARN only. On other masters Spark is told them in this way too, since its command line is to
+/// be Livy's: as a system property of the driver, which Spark reads like a `--conf`.
+pub(crate) fn archives_property(spec: &BatchSpec, named: &Named, master: &str) -> Option<String> {
+    let lost = !named.archives.is_empty() && !is_yarn(master) && spec.conf.get(ANY_ARCHIVES).is_none();
+    lost.then(|| format!("-D{ANY_ARCHIVES}={}", uris(&named.archives, &[])))
+}
+
+/// The order in which Scala 2.12's mutable hash map walks over keys that were put into it in this order: from the highest bucket down,
+/// the latest first within one.
+fn in_scala_order(conf: &Conf) -> Vec<(&str, &str)> {
+    let mut pairs: Vec<_> = conf.iter().collect();
+    let buckets = (pairs.len() * 4).div_ceil(3).next_power_of_two().max(16) as u32;
+    pairs.reverse();
+    pairs.sort_by_key(|(key, _)| std::cmp::Reverse(scala_bucket(key, buckets)));
+    pairs
+}
+
+fn scala_bucket(key: &str, buckets: u32) -> u32 {
+    const MULTIPLIER: u32 = 0x9e37_75cd;
+    let hash = key.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    let mixed = hash.wrapping_mul(MULTIPLIER).swap_bytes().wrapping_mul(MULTIPLIER);
+    mixed.rotate_right((buckets - 1).count_ones()) >> (buckets - 1).leading_zeros()
+}

@@ -1,0 +1,47 @@
+//! What has to be done now and then: asked-for ends brought about, old rows dropped.
+
+use std::{sync::Arc, time::Duration};
+
+use batchlingua_core::{Entry, Retention};
+use futures_util::{StreamExt, stream};
+
+use crate::{Gateway, control};
+
+/// How often asked-for ends that are not seen yet are asked for again.
+const REPEAT_CANCEL: Duration = Duration::from_secs(5);
+const CANCELS_AT_ONCE: usize = 16;
+/// How often rows that are kept no longer are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+const ROWS_AT_ONCE: usize = 1000;
+
+/// Ends that were asked for and are not seen are asked for again: the proxy that was asked may have died in between.
+pub(crate) async fn repeat_cancels(gateway: Arc<Gateway>) {
+    while !gateway.stop.is_cancelled() {
+        match gateway.ledger.unended_cancels(ROWS_AT_ONCE).await {
+            // Several at once: a backend that hangs must not keep the wishes on the others waiting.
+            Ok(entries) => stream::iter(entries).for_each_concurrent(CANCELS_AT_ONCE, |entry| repeat(&gateway, entry)).await,
+            Err(error) => tracing::warn!(cause = error.detail(), "asked-for ends cannot be read"),
+        }
+        gateway.pause(REPEAT_CANCEL).await;
+    }
+}
+
+async fn repeat(gateway: &Arc<Gateway>, entry: Entry) {
+    if let Err(error) = control::repeat_cancel(gateway, &entry).await {
+        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a cancel could not be repeated");
+    }
+}
+
+/// Drops rows that are kept no longer.
+pub(crate) async fn expire(gateway: Arc<Gateway>) {
+    while !gateway.stop.is_cancelled() {
+        let keep =
+            Retention { ended_before: gateway.clock.now().minus(gateway.limits.keep_for), limit: ROWS_AT_ONCE };
+        match gateway.ledger.expire(&keep).await {
+            Ok(dropped) if dropped == ROWS_AT_ONCE as u64 => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(cause = error.detail(), "old rows cannot be dropped"),
+        }
+        gateway.pause(EXPIRE_EVERY).await;
+    }
+}

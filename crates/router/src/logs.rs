@@ -1,0 +1,106 @@
+//! Logs: the backend's while it has them, else the last page that was kept with the batch's end.
+
+use std::{sync::Arc, time::Duration};
+
+use batchlingua_core::{
+    BatchId, BatchRef, Context, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource, NativeId, Notes, Outcome,
+    Phase, Reply, Result,
+};
+
+use crate::{Gateway, stack::Stack, view};
+
+/// Most lines that are kept of a log.
+const KEPT_LINES: u32 = 10_000;
+/// How long the end of a batch may wait for its log: it counts more.
+const KEEPING: Duration = Duration::from_secs(5);
+
+/// Lines of a batch's log.
+pub(crate) async fn log(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    wanted: &BatchRef,
+    query: &LogQuery,
+) -> Result<Reply<BatchId>> {
+    let entry = view::resolve(gateway, ctx, wanted).await?;
+    let notes = Notes { backend: Some(entry.backend.clone()), ..Notes::default() };
+    let id = entry.batch.id.clone();
+    let Some(native) = id.native.as_ref().filter(|_| entry.phase == Phase::Accepted) else {
+        let nothing = Log { from: 0, total: Some(0), body: LogBody::Lines(Vec::new()) };
+        return Ok(Reply { outcome: Outcome::Log(id, nothing), notes });
+    };
+    let asked = match gateway.stack(&entry.backend) {
+        Ok(stack) => stack.log(ctx, native, query).await,
+        Err(error) => Err(error),
+    };
+    let log = match asked {
+        Ok(log) => log,
+        // Forgotten there, or out of reach: what was kept is still an answer, but only to who asks for the log that is kept.
+        Err(error) => {
+            let over = entry.batch.state.is_end() || matches!(error.kind, ErrorKind::NotFound(_));
+            let kept = match query.source {
+                LogSource::Default if over => gateway.ledger.kept_log(entry.row).await?,
+                LogSource::Default | LogSource::Driver { .. } | LogSource::Step(_) => None,
+            };
+            cut(kept.ok_or(error)?, query.lines)
+        }
+    };
+    Ok(Reply { outcome: Outcome::Log(id, log), notes })
+}
+
+/// The last page of a batch's log, to be kept.
+pub(crate) async fn last_page(ctx: &Context, stack: &Stack, native: &NativeId) -> Option<KeptLog> {
+    if !stack.can().log {
+        return None;
+    }
+    let query = LogQuery { lines: Lines::Tail(KEPT_LINES), source: LogSource::Default };
+    match tokio::time::timeout(KEEPING, stack.log(ctx, native, &query)).await {
+        Ok(Ok(log)) => KeptLog::of_tail(&log),
+        Ok(Err(error)) => {
+            tracing::warn!(native = %native, cause = error.detail(), "the log of a batch cannot be kept");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(native = %native, "the log of a batch cannot be kept: it does not come in time");
+            None
+        }
+    }
+}
+
+/// The asked lines, as far as they were kept.
+fn cut(kept: KeptLog, lines: Lines) -> Log {
+    let (first, end) = (kept.from, kept.from + kept.lines.len() as u64);
+    let (from, size) = match lines {
+        Lines::Tail(n) | Lines::Next(n) => (end.saturating_sub(u64::from(n)), u64::from(n)),
+        Lines::From(from, n) => (from, u64::from(n)),
+        Lines::HeadAndTail(n) => (end.saturating_sub(2 * u64::from(n)), 2 * u64::from(n)),
+        Lines::All => (first, u64::MAX),
+    };
+    let start = from.clamp(first, end);
+    let stop = from.saturating_add(size).clamp(start, end);
+    let index = |line: u64| usize::try_from(line - first).expect("kept lines fit in memory");
+    let lines = kept.lines[index(start)..index(stop)].to_vec();
+    Log { from: if lines.is_empty() { from } else { start }, total: Some(kept.total), body: LogBody::Lines(lines) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(log: Log) -> (u64, Vec<String>) {
+        match log.body {
+            LogBody::Lines(lines) => (log.from, lines),
+            LogBody::Stream(_) => panic!("lines"),
+        }
+    }
+
+    #[test]
+    fn a_kept_page_is_cut_like_the_log_that_it_is_the_end_of() {
+        let kept = || KeptLog { from: 5, total: 8, lines: ["l5", "l6", "l7"].map(str::to_owned).into() };
+        assert_eq!(lines(cut(kept(), Lines::Tail(2))), (6, vec!["l6".into(), "l7".into()]));
+        assert_eq!(lines(cut(kept(), Lines::From(0, 6))), (5, vec!["l5".into()]));
+        assert_eq!(lines(cut(kept(), Lines::From(7, 100))), (7, vec!["l7".into()]));
+        assert_eq!(lines(cut(kept(), Lines::From(8, 100))), (8, vec![]));
+        assert_eq!(lines(cut(kept(), Lines::From(0, 3))), (0, vec![]));
+        assert_eq!(lines(cut(kept(), Lines::All)).1.len(), 3);
+    }
+}

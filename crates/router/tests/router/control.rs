@@ -1,0 +1,249 @@
+//! Acting on batches.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use batchlingua_core::{ActionSet, Action, BatchState, Revival};
+use batchlingua_testkit::{OnCancel, Point, SubmitFault};
+use serde_json::json;
+
+use crate::{
+    house::{House, backend},
+    odd::Odd,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_runs_or_waits_is_ended() {
+    let house = House::new();
+    let (running, _) = house.running("a").await;
+    assert_eq!(house.act("cancel", &running).await, "ended:cancelled");
+    assert_eq!(house.state(&running).await, "cancelled");
+    let queued = house.post("/jobs", json!({ "file": "a.py" })).await.text_of("uuid");
+    assert_eq!(house.act("cancel", &queued).await, "ended:cancelled");
+    assert_eq!(house.notebook.lines("audit cancel"), ["audit cancel ok known", "audit cancel ok known"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_is_not_asked_to_end() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    house.backend.advance(&native, BatchState::Succeeded);
+    assert_eq!(house.act("cancel", &uuid).await, "already:succeeded");
+    assert_eq!(house.backend.calls(Point::Control), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_comes_later_is_shown_when_it_is_seen() {
+    for telling in [false, true] {
+        let (clock, backend) = backend();
+        let backend = if telling { backend.telling_changes() } else { backend };
+        let house = House::over(clock, Arc::new(backend), |_| {});
+        house.backend.on_cancel(OnCancel::Accept);
+        let (uuid, native) = house.running("a").await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(house.act("cancel", &uuid).await, "accepted");
+        assert_eq!(began.elapsed().as_secs(), 10, "cancel_wait");
+        let still = house.get(&format!("/jobs/{uuid}")).await;
+        assert_eq!((still.text_of("state").as_str(), still.json["cancel_asked"].as_bool()), ("running", Some(true)));
+        house.backend.advance(&native, BatchState::Cancelled);
+        assert_eq!(house.state(&uuid).await, "cancelled");
+
+        // Within the wait it is answered soon after it was seen.
+        let (uuid, native) = house.running("b").await;
+        let controls = house.backend.calls(Point::Control);
+        let began = tokio::time::Instant::now();
+        let client = house.posting("/actions/cancel", &[], json!({ "ids": [uuid] }));
+        while house.backend.calls(Point::Control) == controls {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(2 * SECOND).await;
+        house.backend.advance(&native, BatchState::Cancelled);
+        assert_eq!(client.await.expect("an answer").json[0]["result"], "ended:cancelled");
+        assert!(began.elapsed() <= 3 * SECOND, "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_was_lost_is_said_again_also_by_the_next_life() {
+    let house = House::new();
+    house.backend.on_cancel(OnCancel::Lose);
+    let (uuid, _) = house.running("a").await;
+    let (other, _) = house.running("b").await;
+    assert_eq!(house.act("cancel", &uuid).await, "accepted");
+    house.backend.on_cancel(OnCancel::EndAtOnce);
+    tokio::time::sleep(6 * SECOND).await;
+    assert_eq!(house.get("/jobs?state=cancelled").await.json["total"], 1);
+
+    house.backend.on_cancel(OnCancel::Lose);
+    assert_eq!(house.act("cancel", &other).await, "accepted");
+    house.gateway.drain().await;
+    house.backend.on_cancel(OnCancel::EndAtOnce);
+    let heir = house.next_life();
+    tokio::time::sleep(6 * SECOND).await;
+    assert_eq!(heir.state(&other).await, "cancelled");
+    let controls = house.backend.calls(Point::Control);
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(house.backend.calls(Point::Control), controls, "an end is the end of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_away_is_told_when_it_is_back() {
+    let house = House::new();
+    let (uuid, _) = house.running("a").await;
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.set_reachable(false);
+    assert_eq!(house.act("cancel", &uuid).await, "accepted");
+    tokio::time::sleep(60 * SECOND).await;
+    house.backend.set_reachable(true);
+    tokio::time::sleep(6 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_has_wished_nevertheless() {
+    let house = House::new();
+    let (uuid, _) = house.running("a").await;
+    house.backend.hold(Point::Control);
+    let client = house.posting("/actions/cancel_and_forget", &[], json!({ "ids": [uuid] }));
+    house.backend.until_held(Point::Control, 1).await;
+    client.abort();
+    assert!(client.await.is_err());
+    house.backend.release(Point::Control);
+    house.gateway.drain().await;
+    assert_eq!(house.get(&format!("/jobs/{uuid}")).await.status, 404, "forgotten");
+    let rows = batchlingua_core::Ledger::dump(&*house.ledger, None, 10).await.expect("rows");
+    assert_eq!(rows[0].batch.state, BatchState::Cancelled);
+    assert_eq!(house.notebook.lines("audit cancel"), ["audit cancel_and_forget ok known"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_still_being_submitted_is_ended_when_it_has_come_through() {
+    let house = House::new();
+    house.backend.next_submits([SubmitFault::UnknownAndLate]);
+    let id = house.post("/jobs", json!({ "file": "a.py" })).await.header("batchlingua-id").expect("an id").to_owned();
+    assert_eq!(house.act("cancel", &id).await, "accepted");
+    assert_eq!(house.backend.calls(Point::Control), 0);
+    house.backend.deliver_late();
+    tokio::time::sleep(25 * SECOND).await;
+    assert_eq!(house.state(&id).await, "cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_batch_is_gone_for_its_clients_and_ended_on_its_backend() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    assert_eq!(house.act("cancel_and_forget", &uuid).await, "ended:cancelled");
+    for id in [uuid.as_str(), "1", native.as_str()] {
+        assert_eq!(house.get(&format!("/jobs/{id}")).await.status, 404, "{id}");
+    }
+    assert_eq!(house.get("/jobs").await.json["total"], 0);
+    tokio::time::sleep(30 * SECOND).await;
+    assert_eq!(house.get("/jobs").await.json["total"], 0, "a walk does not bring it back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_ended_can_be_forgotten_alone() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    assert_eq!(house.act("forget", &uuid).await, "error:illegal_state");
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.advance(&native, BatchState::Succeeded);
+    assert_eq!(house.act("forget", &uuid).await, "nothing");
+    assert_eq!(house.get(&format!("/jobs/{uuid}")).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_batch_can_be_cancelled_and_forgotten() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    house.running("other").await;
+    house.backend.forget(&native);
+    tokio::time::sleep(300 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "unknown");
+    assert_eq!(house.act("cancel_and_forget", &uuid).await, "already:unknown");
+    assert_eq!(house.get(&format!("/jobs/{uuid}")).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_a_backend_cannot_take_is_not_kept() {
+    let house = House::new();
+    house.backend.set_capabilities(|can| can.actions = ActionSet::default());
+    let (uuid, _) = house.running("a").await;
+    assert_eq!(house.act("cancel", &uuid).await, "error:unsupported");
+    assert_eq!(house.get(&format!("/jobs/{uuid}")).await.json["cancel_asked"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_a_backend_tells_and_then_forgets_is_kept_with_its_log() {
+    let (clock, backend) = backend();
+    let backend = Arc::new(backend);
+    let odd = Odd::over(backend.clone());
+    odd.drops_on_cancel.store(true, Ordering::SeqCst);
+    let house = House::over(clock, backend, |plans| plans.backends = vec![("here", odd)]);
+    let (uuid, native) = house.running("a").await;
+    house.backend.write_log(&native, ["one", "two"]);
+    assert_eq!(house.act("cancel", &uuid).await, "ended:cancelled");
+    assert_eq!(house.state(&uuid).await, "cancelled");
+    assert_eq!(house.get(&format!("/jobs/{uuid}/log")).await.json["lines"], json!(["one", "two"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_may_come_back_to_life_can_be_ended() {
+    let (clock, backend) = backend();
+    let house = House::over(clock, Arc::new(backend.able(|can| can.revival = Revival::AfterFailure)), |_| {});
+    let (uuid, native) = house.running("a").await;
+    house.backend.advance(&native, BatchState::Failed);
+    assert_eq!(house.act("cancel", &uuid).await, "ended:cancelled");
+    assert_eq!(house.state(&uuid).await, "cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_actions_are_the_backends_business() {
+    let house = House::new();
+    let (uuid, _) = house.running("a").await;
+    assert_eq!(house.act("pause", &uuid).await, "accepted");
+    assert_eq!(house.state(&uuid).await, "paused");
+    assert_eq!(house.act("resume", &uuid).await, "accepted");
+    let resumed = house.get(&format!("/jobs/{uuid}")).await;
+    assert_eq!((resumed.text_of("state").as_str(), resumed.json["attempt"].as_u64()), ("queued", Some(2)));
+    house.backend.set_capabilities(|can| can.actions = [Action::Cancel].into_iter().collect());
+    assert_eq!(house.act("pause", &uuid).await, "error:unsupported");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_at_once_are_all_acted_on_and_one_is_acted_on_once() {
+    let house = House::with(|plans| plans.calls.concurrency = 40);
+    let mut ids = Vec::new();
+    for n in 0..300 {
+        ids.push(house.running(&format!("n{n}")).await.0);
+    }
+    ids.extend(["1".to_owned(), "mem-1".to_owned()]);
+    let done = house.post("/actions/cancel", json!({ "ids": ids })).await;
+    let results: Vec<_> = done.json.as_array().expect("rows").iter().map(|row| row["result"].as_str()).collect();
+    assert_eq!(results.len(), 300);
+    assert!(results.iter().all(|result| *result == Some("ended:cancelled")), "{results:?}");
+    assert_eq!(house.backend.calls(Point::Control), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selection_is_of_a_project_and_of_states() {
+    let house = House::new();
+    for (name, project) in [("a", "p"), ("b", "p"), ("c", "q")] {
+        let submitted = house.post("/jobs", json!({ "file": "a.py", "name": name, "project": project })).await;
+        assert_eq!(submitted.status, 201);
+    }
+    house.backend.advance(&"mem-0".into(), BatchState::Running);
+    house.backend.advance(&"mem-2".into(), BatchState::Running);
+    tokio::time::sleep(20 * SECOND).await;
+    let done = house.post("/actions/cancel", json!({ "project": "p", "states": "running" })).await;
+    assert_eq!(done.json.as_array().map(Vec::len), Some(1), "{done:?}");
+    assert_eq!((house.state("1").await, house.state("2").await), ("cancelled".into(), "queued".into()));
+    let none = house.post("/actions/cancel?project=p", json!({})).await;
+    assert_eq!(none.json, json!([]), "a request that names nothing is about nothing");
+    assert_eq!(house.post("/actions/cancel", json!({ "ids": ["3", "4711"] })).await.status, 404);
+    assert_eq!(house.state("3").await, "running", "nothing is done if one is not found");
+}

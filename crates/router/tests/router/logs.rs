@@ -1,0 +1,80 @@
+//! Logs: from the backend while it has them, then from what was kept.
+
+use batchlingua_core::{BatchState, LogSource};
+use batchlingua_testkit::SubmitFault;
+use batchlingua_wire::Body;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::json;
+
+use crate::house::{House, request};
+
+#[tokio::test(start_paused = true)]
+async fn a_log_outlives_its_backends_memory() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    let path = format!("/jobs/{uuid}/log");
+    house.backend.write_log(&native, ["one", "two", "three"]);
+    let live = house.get(&format!("{path}?from=1&size=1")).await;
+    assert_eq!((&live.json["lines"], &live.json["total"]), (&json!(["two"]), &json!(3)));
+    house.backend.advance(&native, BatchState::Succeeded);
+    assert_eq!(house.state(&uuid).await, "succeeded");
+    house.backend.forget(&native);
+    assert_eq!(house.get(&path).await.json["lines"], json!(["one", "two", "three"]));
+    assert_eq!(house.get(&format!("{path}?from=1&size=1")).await.json["lines"], json!(["two"]));
+    let whole = house.get(&format!("/jobs/{uuid}")).await;
+    assert_eq!(whole.json["tail"], json!(["one", "two", "three"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_nobody_asked_for_has_its_log_kept_too() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    house.backend.write_log(&native, ["last words"]);
+    house.backend.advance(&native, BatchState::Failed);
+    tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+    house.backend.forget_all();
+    assert_eq!(house.get(&format!("/jobs/{uuid}/log")).await.json["lines"], json!(["last words"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_that_was_kept_is_not_shown_as_another_one() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    house.backend.write_log(&native, ["the batch's"]);
+    house.backend.write_log_of(&native, &LogSource::Step("s1".into()), ["the step's"]);
+    house.backend.advance(&native, BatchState::Succeeded);
+    assert_eq!(house.get(&format!("/jobs/{uuid}/log?step=s1")).await.json["lines"], json!(["the step's"]));
+    assert_eq!(house.state(&uuid).await, "succeeded");
+    house.backend.forget(&native);
+    assert_eq!(house.get(&format!("/jobs/{uuid}/log?step=s1")).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_has_not_reached_its_backend_has_an_empty_log() {
+    let house = House::new();
+    house.backend.next_submits([SubmitFault::UnknownAndLate]);
+    let id = house.post("/jobs", json!({ "file": "a.py" })).await.header("batchlingua-id").expect("an id").to_owned();
+    let log = house.get(&format!("/jobs/{id}/log")).await;
+    assert_eq!((log.status.as_u16(), &log.json["lines"]), (200, &json!([])));
+}
+
+/// A stream is a request in flight, and a call of its backend, until it has been read or left.
+#[tokio::test(start_paused = true)]
+async fn a_stream_keeps_its_places_to_its_end() {
+    for backend_is_full in [false, true] {
+        let house = House::with(|plans| match backend_is_full {
+            true => plans.calls.concurrency = 1,
+            false => plans.limits.max_in_flight = 1,
+        });
+        let (uuid, native) = house.running("a").await;
+        house.backend.write_log(&native, ["one", "two"]);
+        let path = format!("/jobs/{uuid}/log");
+        let all = request(Method::GET, &format!("{path}?all=1"), &[], Body::empty());
+        let stream = house.service.answer(all).await;
+        assert_eq!(house.get(&path).await.status, 429, "backend: {backend_is_full}");
+        let bytes = stream.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(bytes, "one\ntwo\n");
+        assert_eq!(house.get(&path).await.status, 200);
+    }
+}

@@ -1,0 +1,199 @@
+//! The log: text for people or JSON for machines, on standard error.
+//!
+//! One line an event, logged where it is handled. Requests are at `debug`, since clients poll; one that failed on our side or was slow is
+//! at `warn` with its cause. Every submit and control has a line of its own under the target `audit`, whatever came of it. Never a body, a
+//! value of conf or a credential: names are masked as the ledger masks them.
+
+use std::{
+    io::{IsTerminal, stderr},
+    sync::Arc,
+    time::Duration,
+};
+
+use batchlingua_core::{BackendName, BatchState, Phase, redact};
+use batchlingua_router::{AuditRecord, CallRecord, Observer, RequestRecord};
+use tracing::{debug, info, warn};
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    config::{LogConfig, LogFormat},
+    metrics::Metrics,
+};
+
+/// Above this a request is worth a line in any log.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Begins the log of this process. A second call changes nothing.
+pub fn init(config: &LogConfig) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let layer = match config.format {
+        LogFormat::Text => lines.with_ansi(stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    let begun = tracing_subscriber::registry().with(layer.with_filter(config.level.clone())).try_init();
+    if begun.is_err() {
+        debug!("the log has begun already");
+    }
+}
+
+/// Tells metrics, log and audit what happens in the gateway.
+pub struct Recorder {
+    metrics: Arc<Metrics>,
+}
+
+impl Recorder {
+    /// Tells these metrics, and this process's log.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl Observer for Recorder {
+    fn request(&self, record: &RequestRecord<'_>) {
+        self.metrics.request(record.dialect, record.operation, record.status, record.duration);
+        let RequestRecord { id: request, listener, dialect, operation, status, .. } = *record;
+        let duration_ms = millis(record.duration);
+        let error = record.error.map(|error| redact::line(&error.detail()));
+        let error = error.as_deref();
+        if status >= 500 || record.duration > SLOW {
+            warn!(target: "request", request, listener, dialect, operation, status, duration_ms, error, "slow or failed");
+        } else {
+            debug!(target: "request", request, listener, dialect, operation, status, duration_ms, error, "answered");
+        }
+    }
+
+    fn call(&self, record: &CallRecord<'_>) {
+        self.metrics.call(record.backend, record.call, record.outcome, record.duration);
+        let CallRecord { backend, call, outcome, .. } = *record;
+        debug!(target: "upstream", %backend, call, outcome, duration_ms = millis(record.duration), "called");
+    }
+
+    fn audit(&self, record: &AuditRecord<'_>) {
+        let AuditRecord { ctx, action, outcome, .. } = *record;
+        let name = record.name.map(redact::line);
+        let unmapped = (!record.unmapped.is_empty()).then(|| record.unmapped.join(","));
+        info!(
+            target: "audit",
+            request = ctx.request.as_str(),
+            who = &*ctx.principal.name,
+            verified = ctx.principal.verified,
+            dialect = ctx.dialect.as_str(),
+            listener = ctx.listener.as_str(),
+            action,
+            batch = record.batch.map(tracing::field::display),
+            backend = record.backend.map(BackendName::as_str),
+            name = name.as_deref(),
+            outcome,
+            unmapped = unmapped.as_deref(),
+            "audit"
+        );
+    }
+
+    fn phase(&self, backend: &BackendName, phase: Phase) {
+        self.metrics.phase(backend, phase);
+    }
+
+    fn state(&self, backend: &BackendName, state: BatchState) {
+        self.metrics.state(backend, state);
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    // A poll takes less than one; three digits are enough for anything.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, sync::Mutex, time::Instant};
+
+    use batchlingua_core::{Context, Error, Principal};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines_of(act: impl FnOnce(&Recorder)) -> Vec<serde_json::Value> {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let recorder = Recorder::new(Arc::new(Metrics::new(&[])));
+        tracing::subscriber::with_default(subscriber, || act(&recorder));
+        let bytes = memory.0.lock().expect("not poisoned").clone();
+        let text = String::from_utf8(bytes).expect("a log is text");
+        text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    }
+
+    #[test]
+    fn the_audit_names_who_what_and_where_and_masks_the_name() {
+        let ctx = Context {
+            request: "r-1".into(),
+            dialect: "livy".into(),
+            listener: "main".into(),
+            principal: Principal::unverified("ana"),
+            project: None,
+            caller: None,
+            deadline: Instant::now(),
+        };
+        let lines = lines_of(|recorder| {
+            recorder.audit(&AuditRecord {
+                ctx: &ctx,
+                action: "submit",
+                batch: None,
+                backend: Some(&"here".into()),
+                name: Some("load password=s3cr3t"),
+                outcome: "ok",
+                unmapped: &["queue".to_owned(), "driver_memory".to_owned()],
+            });
+        });
+        let [line] = lines.as_slice() else { panic!("one line") };
+        for (key, value) in [
+            ("target", "audit"),
+            ("who", "ana"),
+            ("action", "submit"),
+            ("backend", "here"),
+            ("unmapped", "queue,driver_memory"),
+        ] {
+            assert_eq!(line[key], value, "{line}");
+        }
+        assert_eq!(line["verified"], false);
+        assert!(!line.to_string().contains("s3cr3t"), "{line}");
+    }
+
+    #[test]
+    fn only_requests_that_went_wrong_are_warned_of() {
+        let error = Error::internal("disk full at /dev/sda1");
+        let record = |status, error| RequestRecord {
+            id: "r-1",
+            listener: "main",
+            dialect: "livy",
+            operation: "get",
+            status,
+            duration: Duration::from_millis(1),
+            error,
+        };
+        let lines = lines_of(|recorder| {
+            recorder.request(&record(404, None));
+            recorder.request(&record(500, Some(&error)));
+        });
+        assert_eq!(lines[0]["level"], "DEBUG");
+        assert_eq!(lines[1]["level"], "WARN");
+        assert!(
+            lines[1]["error"].as_str().is_some_and(|error| error.ends_with("disk full at /dev/sda1")),
+            "{}",
+            lines[1]
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! A running proxy: from a checked configuration to served sockets, and to its end.
+//!
+//! The order of the beginning: sockets are bound first, so that a second process started by mistake fails before it touches the ledger; then
+//! ledger and backends are opened; then requests are taken. A client that comes in between waits in the kernel's queue. The order of the end:
+//! readiness goes first, then no connection is accepted and none kept, then requests in work are finished, then what no client waits for
+//! any more; all of it within `drain_max`. The admin listener is the last to go, so that the end can be watched.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use batchlingua_core::{ListenerName, SystemClock};
+use batchlingua_ledger::LedgerError;
+use batchlingua_router::{Access, BackendSlot, Gateway, GatewayParts, ListenerParts};
+use batchlingua_wire::{Face, OpenContext};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::{
+    admin::Admin,
+    config::{Config, LedgerConfig, ListenerConfig},
+    listener::{Listener, Shared, Stage},
+    logging::Recorder,
+    metrics::Metrics,
+};
+
+/// A scraper and a few probes need no more, and theirs must not be taken by clients.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Why a proxy could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The ledger.
+    #[error("cannot open the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// A backend.
+    #[error("cannot open backend '{name}': {detail}")]
+    Backend {
+        /// Which.
+        name: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// A running proxy.
+pub struct Server {
+    gateway: Arc<Gateway>,
+    clients: Group,
+    admins: Group,
+    drain_max: Duration,
+    listeners: Vec<(ListenerName, SocketAddr)>,
+    admin: Option<SocketAddr>,
+}
+
+/// Listeners that end together.
+struct Group {
+    stage: watch::Sender<Stage>,
+    shared: Shared,
+}
+
+impl Group {
+    fn new(limits: crate::config::HttpLimits, connections: usize) -> Self {
+        let (stage, seen) = watch::channel(Stage::Serving);
+        let permits = Arc::new(Semaphore::new(connections));
+        Self { stage, shared: Shared { limits, permits, stage: seen, tasks: TaskTracker::new() } }
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.send_replace(stage);
+        self.shared.tasks.close();
+    }
+}
+
+impl Server {
+    /// Begins to serve.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let mut sockets = Vec::new();
+        for listener in &config.listeners {
+            sockets.push(bind(listener.address).await?);
+        }
+        let admin_socket = match config.admin {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let clock = Arc::new(SystemClock);
+        let ledger = open_ledger(config.ledger).await?;
+        let mut backends = Vec::new();
+        for backend in config.backends {
+            let context = OpenContext { name: backend.name.clone(), clock: clock.clone() };
+            let opened = (backend.open)(context).await;
+            let platform = opened
+                .map_err(|error| StartError::Backend { name: backend.name.to_string(), detail: error.detail() })?;
+            backends.push(BackendSlot { name: backend.name, backend: platform.backend, limits: backend.limits });
+        }
+        let metrics = Arc::new(Metrics::new(&config.dialects));
+        let gateway = Gateway::new(GatewayParts {
+            dialects: config.dialects,
+            backends,
+            routing: config.routing,
+            ledger: ledger.clone(),
+            clock,
+            observer: Arc::new(Recorder::new(metrics.clone())),
+            limits: config.limits,
+        });
+        gateway.start();
+
+        let clients = Group::new(config.http, config.http.max_connections);
+        let admins = Group::new(config.http, ADMIN_CONNECTIONS);
+        let mut listeners = Vec::new();
+        for (settings, socket) in config.listeners.into_iter().zip(sockets) {
+            let address = socket.address();
+            info!(listener = %settings.name, %address, "listening");
+            if !address.ip().is_loopback() {
+                warn!(listener = %settings.name, %address, "insecure: whoever reaches this address may run jobs");
+            }
+            let connections = metrics.connections(settings.name.as_str());
+            listeners.push((settings.name.clone(), address));
+            let service = gateway.listener(listener_parts(settings, address));
+            clients.shared.tasks.spawn(socket.serve(service, clients.shared.clone(), connections));
+        }
+        let admin = admin_socket.map(|socket| {
+            let address = socket.address();
+            info!(%address, "admin listening");
+            let stage = clients.shared.stage.clone();
+            let service = Admin::new(gateway.clone(), ledger, metrics.clone(), address.ip(), stage);
+            let connections = metrics.connections("admin");
+            admins.shared.tasks.spawn(socket.serve(service, admins.shared.clone(), connections));
+            address
+        });
+        Ok(Self { gateway, clients, admins, drain_max: config.http.drain_max, listeners, admin })
+    }
+
+    /// Where clients are served.
+    pub fn listeners(&self) -> &[(ListenerName, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// Where operators are served.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Finishes what is in flight, for `drain_max` at most or until `hurry` is over; whether that was long enough.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
+        self.clients.enter(Stage::Draining);
+        let finished = async {
+            self.clients.shared.tasks.wait().await;
+            // Only now can no further submit begin.
+            self.gateway.drain().await;
+        };
+        let in_time = tokio::select! {
+            () = finished => true,
+            () = tokio::time::sleep(self.drain_max) => {
+                warn!(connections = self.clients.shared.tasks.len(), "drain_max is over; what is still in flight is cut off");
+                false
+            }
+            () = hurry => {
+                warn!("told again to end; what is still in flight is cut off");
+                false
+            }
+        };
+        for group in [&self.clients, &self.admins] {
+            group.enter(Stage::Ended);
+            group.shared.tasks.wait().await;
+        }
+        in_time
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })
+}
+
+async fn open_ledger(config: LedgerConfig) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
+    let options = batchlingua_ledger::Options { first_ordinal: config.first_ordinal, ..Default::default() };
+    let open = move || batchlingua_ledger::open(&config.url, options);
+    Ok(tokio::task::spawn_blocking(open).await.expect("opening a ledger does not panic")?)
+}
+
+fn listener_parts(config: ListenerConfig, bound: SocketAddr) -> ListenerParts {
+    let mut hosts = config.hosts;
+    hosts.push(bound.ip().to_string());
+    let face = Face {
+        listener: config.name,
+        public_url: config.public_url.unwrap_or_else(|| format!("http://{bound}")),
+        path_prefix: config.path_prefix,
+        csrf: config.csrf,
+        single: config.dialects.len() == 1,
+        authenticated: false,
+    };
+    ListenerParts { face, dialects: config.dialects, access: Access { authenticated: false, hosts } }
+}

@@ -1,0 +1,191 @@
+//! The binary as an operator meets it: started, asked, ended.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_batchlingua");
+
+fn batchlingua(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    batchlingua(dir, args).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+const FREE_PORTS: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+                          [log]\nformat = \"json\"\n[backend.here]\nkind = \"local\"\n";
+
+struct Serving {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    main: String,
+    admin: String,
+}
+
+impl Serving {
+    fn start(dir: &Path) -> Self {
+        std::fs::write(dir.join("x.toml"), FREE_PORTS).expect("written");
+        let mut command = batchlingua(dir, &["serve", "--config", "x.toml", "--ready-file", "ready.json"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        wait_for(&mut log, "\"message\":\"ready\"");
+        let ready = std::fs::read(dir.join("ready.json")).expect("written before it says that it is ready");
+        let ready: Value = serde_json::from_slice(&ready).expect("JSON");
+        let address = |value: &Value| value.as_str().expect("an address").to_owned();
+        Self { child, log, main: address(&ready["listeners"]["main"]), admin: address(&ready["admin"]) }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs").success());
+    }
+
+    fn end(mut self) -> (bool, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("ended").success(), rest)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Only where a test has failed: else it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The log's line with the words; panics if the log ends before.
+fn wait_for(log: &mut impl BufRead, words: &str) -> String {
+    let mut all = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).expect("text") > 0, "the log ended before {words}: {all}");
+        if line.contains(words) {
+            return line;
+        }
+        all.push_str(&line);
+    }
+}
+
+/// One request with these headers beside `Host`; the whole answer.
+fn ask(address: &str, method: &str, path: &str, headers: &str) -> String {
+    let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let request = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+    let mut socket = TcpStream::connect(address).expect("somebody listens");
+    socket.write_all(request.as_bytes()).expect("written");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}
+
+#[test]
+fn it_serves_clients_and_operators_and_ends_when_it_is_told_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let serving = Serving::start(dir.path());
+
+    let batches = ask(&serving.main, "GET", "/batches", "X-Request-Id: mine\r\n");
+    assert!(batches.starts_with("HTTP/1.1 200") && batches.contains("x-request-id: mine"), "{batches}");
+    for headers in ["Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", "Host: evil.example\r\n"] {
+        assert_eq!(status(&ask(&serving.main, "GET", "/batches", headers)), "403", "{headers}");
+        assert_eq!(status(&ask(&serving.admin, "GET", "/metrics", headers)), "403", "{headers}");
+    }
+
+    assert_eq!(status(&ask(&serving.admin, "GET", "/health/live", "")), "200");
+    let ready = ask(&serving.admin, "GET", "/health/ready", "");
+    assert!(status(&ready) == "200" && ready.ends_with("{\"status\":\"ready\"}"), "{ready}");
+    assert_eq!(status(&ask(&serving.admin, "GET", "/", "")), "404");
+    let refused = ask(&serving.admin, "POST", "/metrics", "");
+    assert!(status(&refused) == "405" && refused.contains("allow: GET, HEAD"), "{refused}");
+    let metrics = ask(&serving.admin, "GET", "/metrics", "");
+    for words in [
+        "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "batchlingua_requests_total{dialect=\"livy\",operation=\"list\",status=\"200\"} 1\n",
+        "batchlingua_connections_total{listener=\"main\"} 4\n",
+        "batchlingua_ledger_up 1\n",
+    ] {
+        assert!(metrics.contains(words), "{words}\n{metrics}");
+    }
+
+    serving.signal("TERM");
+    let (well, log) = serving.end();
+    assert!(well && log.contains("what is in flight is finished"), "{log}");
+}
+
+#[test]
+fn a_second_process_cannot_take_the_same_ledger() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let serving = Serving::start(dir.path());
+    let second = run(dir.path(), &["serve", "--config", "x.toml"]);
+    let told = text(&second.stderr);
+    assert!(!second.status.success() && told.contains("cannot open the ledger"), "{told}");
+    assert!(told.contains(&serving.child.id().to_string()), "the holder is named: {told}");
+    serving.signal("INT");
+    assert!(serving.end().0);
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_before_anything_is_touched() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    std::fs::write(dir.path().join("x.toml"), FREE_PORTS.replacen("127.0.0.1:0", &address, 1)).expect("written");
+    let refused = run(dir.path(), &["--config", "x.toml"]);
+    let told = text(&refused.stderr);
+    assert!(!refused.status.success() && told.contains(&format!("cannot listen on {address}")), "{told}");
+    assert!(!dir.path().join("batchlingua-data").exists(), "nothing was made");
+}
+
+#[test]
+fn check_tells_all_faults_and_touches_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("x.toml");
+    std::fs::write(&file, FREE_PORTS).expect("written");
+    let good = run(dir.path(), &["check", "x.toml"]);
+    assert!(good.status.success() && text(&good.stdout).starts_with("x.toml: ok\n"), "{good:?}");
+
+    std::fs::write(&file, "insecur = true\n[limits]\nsweep = 1\n").expect("written");
+    let bad = run(dir.path(), &["check", "x.toml"]);
+    let told = text(&bad.stderr);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(told.contains("x.toml:1:1: insecur: ") && told.contains("x.toml:3:1: limits.sweep: "), "{told}");
+    assert!(told.contains("3 faults"), "{told}");
+
+    let missing = run(dir.path(), &["check", "none.toml"]);
+    assert!(!missing.status.success() && text(&missing.stderr).starts_with("none.toml: "), "{missing:?}");
+    let left: Vec<_> = std::fs::read_dir(dir.path()).expect("there").collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn the_demo_is_right() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shown = batchlingua(dir.path(), &["demo"]).env("TMPDIR", dir.path()).output().expect("the binary runs");
+    let told = text(&shown.stdout);
+    assert!(shown.status.success(), "{told}{}", text(&shown.stderr));
+    assert!(told.contains("as counted here") && told.contains("  1  the "), "{told}");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0, "nothing is left");
+}
+
+#[test]
+fn the_version_is_told() {
+    let told = text(&run(Path::new("/"), &["--version"]).stdout);
+    assert_eq!(told, format!("batchlingua {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,1 @@
+//! Small runnable programs around Batchlingua; see `examples/README.md` beside this crate.
