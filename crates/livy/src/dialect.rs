@@ -320,7 +320,10 @@ impl Dialect for LivyDialect {
             Servlet::Batches | Servlet::Sessions | Servlet::Version => JSON,
             Servlet::Other => HTML,
         };
+        let is_static = head.target.segments.first().is_some_and(|first| first == "static");
         match miss {
+            // Livy's pages have files; there are none here.
+            Miss::Path if is_static => answer::plain(404, Some(HTML), "File not found"),
             Miss::Path => answer::empty(head, 404, content_type),
             Miss::Method(allowed) => {
                 let mut response = answer::empty(head, 405, content_type);

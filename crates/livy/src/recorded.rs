@@ -34,7 +34,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("errors/path-livy-prefix", "the same API is served under /livy"),
     ("errors/override-query", "methods are not overridden"),
     ("errors/override-header", "methods are not overridden"),
-    ("errors/path-static-missing", "Livy's pages are out of scope"),
     ("root/ui-batch-log", "Livy's pages are out of scope"),
     ("root/metrics", "Livy's metrics are out of scope"),
     ("root/metrics-healthcheck", "Livy's metrics are out of scope"),

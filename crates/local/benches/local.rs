@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchlingua_core::{
-    Backend, BatchState, Changes, Detail, Lines, LogQuery, LogSource, NativeId, SystemClock,
-};
+use batchlingua_core::{Backend, BatchState, Changes, Detail, Lines, LogQuery, LogSource, NativeId, SystemClock};
 use batchlingua_local::{Config, LocalBackend};
 use futures_util::StreamExt;
 
 #[path = "../tests/it/intents.rs"]
 mod intents;
+#[path = "../stand_in/path.rs"]
+mod path;
 
 const GIGABYTE: u64 = 1 << 30;
 
@@ -27,7 +27,7 @@ async fn run() {
         dir: dir.path().join("jobs"),
         allow_dirs: vec!["/bin".into(), "/usr/bin".into()],
         spark: false,
-        runner: vec![env!("CARGO_BIN_EXE_local-job").into(), "run-job".into()],
+        runner: vec![path::stand_in().into(), "run-job".into()],
         ..Config::default()
     };
     let backend = LocalBackend::new("here".into(), config, Arc::new(SystemClock)).await.expect("a backend");
@@ -45,9 +45,16 @@ async fn run() {
         until(&mut changes, &id, BatchState::is_end).await;
         spans.2 += begin.elapsed();
     }
-    println!("submit accepted after {:?}, running after {:?}, end seen after {:?}", spans.0 / ROUNDS, spans.1 / ROUNDS, spans.2 / ROUNDS);
+    println!(
+        "submit accepted after {:?}, running after {:?}, end seen after {:?}",
+        spans.0 / ROUNDS,
+        spans.1 / ROUNDS,
+        spans.2 / ROUNDS
+    );
 
-    let writer = format!("yes 'a line of a log such as jobs write, of about eighty bytes, or a little more' | head -c {GIGABYTE}");
+    let writer = format!(
+        "yes 'a line of a log such as jobs write, of about eighty bytes, or a little more' | head -c {GIGABYTE}"
+    );
     let begin = Instant::now();
     let id = submit(&backend, &writer).await;
     until(&mut changes, &id, |state| state == BatchState::Running).await;

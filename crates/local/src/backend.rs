@@ -7,15 +7,15 @@ use std::{
     collections::HashMap,
     fs::File,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, BackendName, Batch, Capabilities, Changes, Clock, Context, Cursor, Detail, Effect,
-    Error, ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marker, Marking, Missing, NativeId, Page,
-    Plan, Result, Revival, Sighting, SubmitError, Uuid,
+    Action, Backend, BackendName, Batch, Capabilities, Changes, Clock, Context, Cursor, Detail, Effect, Error,
+    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marker, Marking, Missing, NativeId, Page, Plan,
+    Result, Revival, Sighting, SubmitError, Uuid,
 };
 use futures_util::stream;
 use tokio::{
@@ -23,7 +23,14 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{Config, jobs::{Jobs, Listeners}, log, plan::Planner, table::Reserved, tools::Tools};
+use crate::{
+    Config,
+    jobs::{Jobs, Listeners},
+    log,
+    plan::Planner,
+    table::Reserved,
+    tools::Search,
+};
 
 /// How many lines of its log a batch shows by itself.
 const TAIL: u32 = 10;
@@ -39,7 +46,7 @@ pub struct LocalBackend {
     config: Arc<Config>,
     /// As the configuration means it, resolved against the working directory.
     dir: PathBuf,
-    tools: RwLock<Arc<Tools>>,
+    tools: Arc<Search>,
     jobs: Arc<Opening>,
     capabilities: Arc<Capabilities>,
 }
@@ -68,11 +75,11 @@ impl Opening {
 }
 
 impl LocalBackend {
-    /// Looks for Spark; the folder of jobs is not touched yet.
+    /// Begins to look for Spark; the folder of jobs is not touched yet.
     pub async fn new(name: BackendName, config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
         let config = Arc::new(config);
         let dir = std::path::absolute(&config.dir).map_err(Error::internal)?;
-        let tools = find_tools(&config).await?;
+        let tools = Search::begin(Arc::clone(&config));
         let jobs = Opening {
             dir: dir.clone(),
             config: Arc::clone(&config),
@@ -84,19 +91,15 @@ impl LocalBackend {
             name,
             config,
             dir,
-            tools: RwLock::new(tools),
+            tools,
             jobs: Arc::new(jobs),
             capabilities: Arc::new(capabilities()),
         })
     }
 
-    /// The `spark-submit` that runs batches, if any.
+    /// The `spark-submit` that runs batches, if any. Waits until it has been looked for.
     pub fn spark_submit(&self) -> Option<PathBuf> {
-        self.tools().spark.as_ref().map(|spark| spark.submit.clone())
-    }
-
-    fn tools(&self) -> Arc<Tools> {
-        Arc::clone(&self.tools.read().unwrap_or_else(PoisonError::into_inner))
+        self.tools.tools().spark.as_ref().map(|spark| spark.submit.clone())
     }
 
     async fn with_jobs<T: Send + 'static>(
@@ -106,11 +109,6 @@ impl LocalBackend {
         let jobs = Arc::clone(self.jobs.jobs().await?);
         blocking(move || work(&jobs)).await
     }
-}
-
-async fn find_tools(config: &Arc<Config>) -> Result<Arc<Tools>> {
-    let config = Arc::clone(config);
-    blocking(move || Ok(Arc::new(Tools::find(&config)))).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -178,11 +176,8 @@ impl Backend for LocalBackend {
     }
 
     async fn probe(&self, _: &Context) -> Result<Arc<Capabilities>> {
-        let tools = find_tools(&self.config).await?;
-        let fault = tools.fault.clone();
-        *self.tools.write().unwrap_or_else(PoisonError::into_inner) = tools;
         self.jobs.jobs().await?;
-        match fault {
+        match self.tools.check().and_then(|tools| tools.fault.clone()) {
             Some(fault) => {
                 let kind = ErrorKind::BackendUnavailable { retry_after: Duration::from_secs(60) };
                 Err(Error::new(kind, "the backend's Spark is not there").caused_by(fault))
@@ -192,7 +187,7 @@ impl Backend for LocalBackend {
     }
 
     fn plan(&self, intent: Intent) -> Result<Plan> {
-        let tools = self.tools();
+        let tools = self.tools.tools();
         Planner { config: &self.config, tools: &tools, dir: &self.dir, backend: &self.name }.plan(intent)
     }
 

@@ -109,11 +109,9 @@ mod tests {
         let table = json!({"concurrency": 0, "spark_master": "", "runner": [], "alow_dirs": []});
         let faults = Config::read(Settings::new("backend.here", table)).expect_err("faults");
         let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
-        assert_eq!(paths, [
-            "backend.here.concurrency",
-            "backend.here.runner",
-            "backend.here.spark_master",
-            "backend.here.alow_dirs"
-        ]);
+        assert_eq!(
+            paths,
+            ["backend.here.concurrency", "backend.here.runner", "backend.here.spark_master", "backend.here.alow_dirs"]
+        );
     }
 }

@@ -8,14 +8,7 @@ use std::{
 
 use batchlingua_core::{BackendName, BatchKind, BatchSpec, Error, ErrorKind, Result};
 
-use crate::{
-    folder::WORK,
-    named::Named,
-    paths::Location,
-    records::Link,
-    spark,
-    tools::Tools,
-};
+use crate::{folder::WORK, named::Named, paths::Location, records::Link, spark, tools::Tools};
 
 /// Where Python finds what `py_files` names, beside the working directory so that the two do not mix.
 const PYTHON_PATH: &str = "python";
@@ -61,8 +54,7 @@ pub(crate) fn by(spec: &BatchSpec, file: &Location, backend: &BackendName) -> Re
 /// The command of a batch whose files are all on this machine.
 pub(crate) fn command(spec: &BatchSpec, named: &Named, by: By, tools: &Tools, job: &Path) -> Result<Command> {
     let file = local("file", &named.file)?;
-    let mut command =
-        Command { program: file.clone(), args: Vec::new(), env: BTreeMap::new(), links: Vec::new() };
+    let mut command = Command { program: file.clone(), args: Vec::new(), env: BTreeMap::new(), links: Vec::new() };
     match by {
         By::Itself => {}
         By::Python => {
@@ -112,7 +104,8 @@ fn python_path(command: &mut Command, named: &Named, job: &Path) -> Result<()> {
     }
     path.extend(env::var_os("PYTHONPATH").iter().flat_map(env::split_paths));
     let joined = env::join_paths(path).ok().and_then(|path| path.into_string().ok());
-    let joined = joined.ok_or_else(|| Error::invalid("py_files", "a path with ':' in it cannot be searched by Python"))?;
+    let joined =
+        joined.ok_or_else(|| Error::invalid("py_files", "a path with ':' in it cannot be searched by Python"))?;
     command.env.insert("PYTHONPATH".to_owned(), joined);
     Ok(())
 }

@@ -250,9 +250,19 @@ mod tests {
     #[test]
     fn what_names_no_file_is_refused() {
         for text in [
-            "job.py", " /srv/a.py", "::bad", "hdfs:", "file:job.py", "file://host", "C:\\jobs\\x.py",
-            "s3a://b/a b.py", "file:///srv/%zz", "file:///srv/a%00b", "file:///srv/a?/../../etc/hosts",
-            "file:///srv/a#/../../etc/hosts", "",
+            "job.py",
+            " /srv/a.py",
+            "::bad",
+            "hdfs:",
+            "file:job.py",
+            "file://host",
+            "C:\\jobs\\x.py",
+            "s3a://b/a b.py",
+            "file:///srv/%zz",
+            "file:///srv/a%00b",
+            "file:///srv/a?/../../etc/hosts",
+            "file:///srv/a#/../../etc/hosts",
+            "",
         ] {
             assert!(Location::parse("file", text).is_err(), "{text}");
         }
@@ -275,21 +285,41 @@ mod tests {
             allowed.check("file", &parse(&path.replace("{}", &root.to_string()))).is_ok()
         };
         for inside in [
-            "{}/in", "{}/in/real.py", "{}/in/not/there/yet.py", "{}/in/deep/../real.py", "{}/also-in/real.py",
-            "file://{}/in/%72eal.py", "local:{}/in/real.py", "hdfs:///etc/passwd", "{}/in/deep/*.jar",
+            "{}/in",
+            "{}/in/real.py",
+            "{}/in/not/there/yet.py",
+            "{}/in/deep/../real.py",
+            "{}/also-in/real.py",
+            "file://{}/in/%72eal.py",
+            "local:{}/in/real.py",
+            "hdfs:///etc/passwd",
+            "{}/in/deep/*.jar",
         ] {
             assert!(holds(inside), "{inside}");
         }
         for outside in [
-            "{}/outside.py", "{}/in/../outside.py", "{}/in/link.py", "{}/in/dangling", "{}/in/no/../../outside.py",
-            "{}/in/%2e%2e/outside.py", "file://{}/in/%2e%2e/outside.py", "FILE://{}/outside.py",
-            "local:{}/outside.py", "file://elsewhere{}/outside.py", "{}/in2/x.py", "{}/inner-sibling/x",
-            "{}/in/*.py", "{}/in/*/x.py", "/etc/hosts", "/",
+            "{}/outside.py",
+            "{}/in/../outside.py",
+            "{}/in/link.py",
+            "{}/in/dangling",
+            "{}/in/no/../../outside.py",
+            "{}/in/%2e%2e/outside.py",
+            "file://{}/in/%2e%2e/outside.py",
+            "FILE://{}/outside.py",
+            "local:{}/outside.py",
+            "file://elsewhere{}/outside.py",
+            "{}/in2/x.py",
+            "{}/inner-sibling/x",
+            "{}/in/*.py",
+            "{}/in/*/x.py",
+            "/etc/hosts",
+            "/",
         ] {
             assert!(!holds(outside), "{outside}");
         }
         let error = allowed.check("jars", &parse("/etc/%2e%2e/etc/hosts")).expect_err("outside");
-        let kind = ErrorKind::InvalidRequest { field: "jars".into(), fault: Fault::PathOutside("/etc/../etc/hosts".into()) };
+        let kind =
+            ErrorKind::InvalidRequest { field: "jars".into(), fault: Fault::PathOutside("/etc/../etc/hosts".into()) };
         assert_eq!(error.kind, kind);
     }
 }

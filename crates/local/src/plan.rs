@@ -46,7 +46,9 @@ impl Planner<'_> {
         let uploads = Uploads::new(folder.path(), &intent.files)?;
         let named = Named::read(spec, &uploads, &AllowDirs::new(&self.config.allow_dirs))?;
         let (launch, mut fates) = match &self.tools.spark {
-            Some(spark) if !matches!(spec.kind, BatchKind::Other | BatchKind::Sql) => self.with_spark(spec, &named, spark),
+            Some(spark) if !matches!(spec.kind, BatchKind::Other | BatchKind::Sql) => {
+                self.with_spark(spec, &named, spark)
+            }
             _ => self.without_spark(spec, &named, folder.path())?,
         };
         check_lengths(&launch)?;
@@ -91,12 +93,15 @@ impl Planner<'_> {
     fn fates_with_spark(&self, spec: &BatchSpec, named: &Named) -> Vec<Fate> {
         let into_conf = |key: &str| Treatment::IntoConf(key.to_owned());
         let mut fates = Fates::of(spec);
-        fates.lists(spec, [
-            (Field::Jars, into_conf("spark.jars")),
-            (Field::PyFiles, Treatment::Renamed("--py-files".to_owned())),
-            (Field::Files, into_conf("spark.files")),
-            (Field::Archives, into_conf(spark::ARCHIVES)),
-        ]);
+        fates.lists(
+            spec,
+            [
+                (Field::Jars, into_conf("spark.jars")),
+                (Field::PyFiles, Treatment::Renamed("--py-files".to_owned())),
+                (Field::Files, into_conf("spark.files")),
+                (Field::Archives, into_conf(spark::ARCHIVES)),
+            ],
+        );
         fates.add(Field::ClassName, spec.class_name.is_some(), Treatment::Carried);
         for (field, (key, value)) in SIZES.into_iter().zip(spark::sizes(spec)) {
             fates.add(field, value.is_some(), into_conf(key));
@@ -106,11 +111,15 @@ impl Planner<'_> {
         let sizes = spark::sizes(spec);
         for (key, _) in spec.conf.iter() {
             let beaten = sizes.iter().any(|(known, value)| *known == key && value.is_some());
-            fates.part(Field::Conf, key, match key {
-                spark::MASTER => Treatment::Computed("the backend's own spark_master is used".to_owned()),
-                _ if beaten => Treatment::Computed("the batch's own field is used".to_owned()),
-                _ => Treatment::Carried,
-            });
+            fates.part(
+                Field::Conf,
+                key,
+                match key {
+                    spark::MASTER => Treatment::Computed("the backend's own spark_master is used".to_owned()),
+                    _ if beaten => Treatment::Computed("the batch's own field is used".to_owned()),
+                    _ => Treatment::Carried,
+                },
+            );
         }
         for (key, location) in &named.uploads {
             fates.part(Field::Conf, key, Treatment::Staged(location.uri.clone()));
@@ -130,12 +139,15 @@ impl Planner<'_> {
         };
         let py_files = if by == By::Python { Treatment::Renamed("PYTHONPATH".to_owned()) } else { no_spark() };
         let mut fates = Fates::of(spec);
-        fates.lists(spec, [
-            (Field::Jars, jars),
-            (Field::PyFiles, py_files),
-            (Field::Files, Treatment::Carried),
-            (Field::Archives, no_spark()),
-        ]);
+        fates.lists(
+            spec,
+            [
+                (Field::Jars, jars),
+                (Field::PyFiles, py_files),
+                (Field::Files, Treatment::Carried),
+                (Field::Archives, no_spark()),
+            ],
+        );
         let class = match by {
             By::Java => Treatment::Carried,
             By::Python | By::Itself => Treatment::Computed("ignored: only archives have a main class".to_owned()),
@@ -150,12 +162,16 @@ impl Planner<'_> {
             fates.part(Field::Conf, key, no_spark());
         }
         for (key, location) in &named.uploads {
-            fates.part(Field::Conf, key, match (key.as_str(), by, &spec.class_name) {
-                ("spark.files", ..) | (spark::PY_FILES, By::Python, _) | ("spark.jars", By::Java, Some(_)) => {
-                    Treatment::Staged(location.uri.clone())
-                }
-                _ => no_spark(),
-            });
+            fates.part(
+                Field::Conf,
+                key,
+                match (key.as_str(), by, &spec.class_name) {
+                    ("spark.files", ..) | (spark::PY_FILES, By::Python, _) | ("spark.jars", By::Java, Some(_)) => {
+                        Treatment::Staged(location.uri.clone())
+                    }
+                    _ => no_spark(),
+                },
+            );
         }
         let run_as = if self.config.impersonation { no_spark() } else { own_user() };
         fates.add(Field::RunAs, spec.run_as.is_some(), run_as);

@@ -21,7 +21,7 @@ const KILL_TIME: Duration = Duration::from_secs(5);
 
 /// Ends every process of a group. `group` must be in use: the caller holds its leader unreaped, or has just seen a member.
 pub(crate) fn end_group(group: Pid, grace: Duration) {
-    if kill_process_group(group, Signal::TERM).is_ok() {
+    if kill_process_group(group, Signal::TERM).is_ok() && !gone_within(group, grace) {
         // Gone in between: there is nobody to tell.
         let _ = kill_process_group(group, Signal::KILL);
         gone_within(group, KILL_TIME);

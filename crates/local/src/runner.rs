@@ -142,9 +142,9 @@ fn wait(mut child: std::process::Child, control: File, grace: Duration) -> (How,
     if let Err(error) = listener {
         let _ = writeln!(io::stderr(), "batchlingua: the job cannot be cancelled: {error}");
     }
-    while let Err(rustix::io::Errno::INTR) =
-        waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-    {}
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+    {
+    }
     let mut progress = watch.progress();
     while *progress == Progress::Cancelling {
         progress = watch.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,8 @@
 //! What this machine has to run batches with.
 //!
-//! Spark is looked for where a person would: the configured home, `SPARK_HOME`, `spark-submit` on `PATH`, a `pyspark` that Python has. An
-//! answer is remembered, since asking Python takes a while, and asked for again by a probe.
+//! Spark is looked for where a person would: the configured home, `SPARK_HOME`, `spark-submit` on `PATH`, a `pyspark` that Python has. Asking
+//! Python takes a while, so nobody who starts waits for it: the search begins beside, and the first batch waits for its answer. The answer
+//! is remembered; a probe looks again only where it is not good, and then not more often than every [`SEARCH_EVERY`].
 
 use std::{
     collections::BTreeMap,
@@ -10,12 +11,15 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::Config;
+
+/// How often a Spark that was not there is looked for again.
+const SEARCH_EVERY: Duration = Duration::from_secs(60);
 
 /// How long Python may take to say whether it has `pyspark`.
 const PYTHON_TIME: Duration = Duration::from_secs(20);
@@ -25,6 +29,62 @@ const FIND_PYSPARK: &str = "import importlib.util as u, sys
 s = u.find_spec('pyspark')
 print(list(s.submodule_search_locations)[0] if s and s.submodule_search_locations else '')
 print(sys.executable)";
+
+/// The answer to the search, once there is one.
+#[derive(Debug)]
+pub(crate) struct Search {
+    config: Arc<Config>,
+    found: Mutex<Found>,
+    told: Condvar,
+}
+
+#[derive(Debug)]
+struct Found {
+    tools: Option<Arc<Tools>>,
+    asked: Instant,
+}
+
+impl Search {
+    /// Begins to look.
+    pub(crate) fn begin(config: Arc<Config>) -> Arc<Self> {
+        let found = Mutex::new(Found { tools: None, asked: Instant::now() });
+        let search = Arc::new(Self { config, found, told: Condvar::new() });
+        search.look();
+        search
+    }
+
+    fn look(self: &Arc<Self>) {
+        let search = Arc::clone(self);
+        thread::spawn(move || {
+            let tools = Arc::new(Tools::find(&search.config));
+            search.found.lock().unwrap_or_else(PoisonError::into_inner).tools = Some(tools);
+            search.told.notify_all();
+        });
+    }
+
+    /// What there is. Waits for the first answer, which may take as long as Python takes to start.
+    pub(crate) fn tools(&self) -> Arc<Tools> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &found.tools {
+                Some(tools) => return Arc::clone(tools),
+                None => found = self.told.wait(found).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// What there is as far as is known, without waiting; where that is no Spark, or one that is gone, it is looked for again beside.
+    pub(crate) fn check(self: &Arc<Self>) -> Option<Arc<Tools>> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = |tools: &Tools| tools.spark.as_ref().is_some_and(|spark| is_executable(&spark.submit));
+        let again = self.config.spark && found.tools.as_ref().is_some_and(|tools| !good(tools));
+        if again && found.asked.elapsed() >= SEARCH_EVERY {
+            found.asked = Instant::now();
+            self.look();
+        }
+        found.tools.clone()
+    }
+}
 
 /// The programs that run batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,7 +19,9 @@ pub(crate) async fn repeat_cancels(gateway: Arc<Gateway>) {
     while !gateway.stop.is_cancelled() {
         match gateway.ledger.unended_cancels(ROWS_AT_ONCE).await {
             // Several at once: a backend that hangs must not keep the wishes on the others waiting.
-            Ok(entries) => stream::iter(entries).for_each_concurrent(CANCELS_AT_ONCE, |entry| repeat(&gateway, entry)).await,
+            Ok(entries) => {
+                stream::iter(entries).for_each_concurrent(CANCELS_AT_ONCE, |entry| repeat(&gateway, entry)).await
+            }
             Err(error) => tracing::warn!(cause = error.detail(), "asked-for ends cannot be read"),
         }
         gateway.pause(REPEAT_CANCEL).await;
@@ -35,8 +37,7 @@ async fn repeat(gateway: &Arc<Gateway>, entry: Entry) {
 /// Drops rows that are kept no longer.
 pub(crate) async fn expire(gateway: Arc<Gateway>) {
     while !gateway.stop.is_cancelled() {
-        let keep =
-            Retention { ended_before: gateway.clock.now().minus(gateway.limits.keep_for), limit: ROWS_AT_ONCE };
+        let keep = Retention { ended_before: gateway.clock.now().minus(gateway.limits.keep_for), limit: ROWS_AT_ONCE };
         match gateway.ledger.expire(&keep).await {
             Ok(dropped) if dropped == ROWS_AT_ONCE as u64 => continue,
             Ok(_) => {}

@@ -36,7 +36,9 @@ impl Fingerprint {
         let body = match body {
             RequestBody::Empty => Said::Nothing,
             RequestBody::Bytes(bytes) => Said::Bytes(bytes.clone()),
-            RequestBody::Form(parts) => Said::Form(parts.iter().map(|(name, part)| (name.clone(), piece(part))).collect()),
+            RequestBody::Form(parts) => {
+                Said::Form(parts.iter().map(|(name, part)| (name.clone(), piece(part))).collect())
+            }
         };
         let query = match body {
             Said::Nothing => Vec::new(),

@@ -191,8 +191,7 @@ async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<Nat
             news.push((entry, identity.batch));
         }
     }
-    let observations: Vec<_> =
-        news.iter().map(|(entry, batch)| view::observation(&ctx, stack, entry, batch)).collect();
+    let observations: Vec<_> = news.iter().map(|(entry, batch)| view::observation(&ctx, stack, entry, batch)).collect();
     let observations: Vec<Observation> = stream::iter(observations).buffered(READS_AT_ONCE).collect().await;
     let written = match observations.is_empty() {
         true => return,

@@ -19,7 +19,7 @@ use batchlingua_core::{
 use batchlingua_wire::{Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, RequestHead, encode_reply, find};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt,
@@ -100,13 +100,19 @@ impl ListenerService {
         let id = listener.ids.of(&parts.headers);
         let mut trace = Trace { dialect: None, operation: Arc::default(), error: None };
         let mut response = match RequestHead::new(id.clone(), &parts, listener.face.clone()) {
+            // Before anything is looked at: the client waits for a word about its body.
+            Some(head) if has_other_expectation(&head) => self
+                .bad_message(StatusCode::EXPECTATION_FAILED, None)
+                .unwrap_or_else(|| plain(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected")),
             Some(head) => {
                 listener.route(head, parts.uri.authority().map(|authority| authority.as_str()), body, &mut trace).await
             }
-            None => plain(
-                StatusCode::BAD_REQUEST,
-                "the path has an escape that cannot be read, or lacks the listener's path_prefix",
-            ),
+            None => self.bad_message(StatusCode::BAD_REQUEST, None).unwrap_or_else(|| {
+                plain(
+                    StatusCode::BAD_REQUEST,
+                    "the path has an escape that cannot be read, or lacks the listener's path_prefix",
+                )
+            }),
         };
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -121,6 +127,19 @@ impl ListenerService {
             error: trace.error.as_ref(),
         });
         response
+    }
+}
+
+impl ListenerService {
+    /// What is said of a head that cannot be taken, if only one product can have been meant and it has words for it. Without a reason of
+    /// its own it is the status's.
+    pub fn bad_message(&self, status: StatusCode, reason: Option<&str>) -> Option<Response<Body>> {
+        match self.0.dialects.as_slice() {
+            [only] if self.0.face.single => {
+                only.bad_message(status, reason.or(status.canonical_reason()).unwrap_or_default())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -227,11 +246,19 @@ impl Listener {
     fn no_dialect(&self, head: &RequestHead) -> Response<Body> {
         let is_root = head.target.segments.is_empty();
         match (is_root, &head.method) {
-            (true, &Method::GET | &Method::HEAD) => answer::root_page(self.dialects.iter().map(|dialect| dialect.name())),
+            (true, &Method::GET | &Method::HEAD) => {
+                answer::root_page(self.dialects.iter().map(|dialect| dialect.name()))
+            }
             (true, _) => plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here"),
             (false, _) => plain(StatusCode::NOT_FOUND, "no dialect that this listener serves has this path"),
         }
     }
+}
+
+/// RFC 9110, 10.1.1: what else is expected cannot be met.
+fn has_other_expectation(head: &RequestHead) -> bool {
+    let met = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    head.version >= Version::HTTP_11 && !head.headers.get_all(header::EXPECT).iter().all(met)
 }
 
 fn as_error(error: BoxError) -> Error {

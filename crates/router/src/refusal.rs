@@ -166,7 +166,10 @@ mod tests {
 
     #[test]
     fn no_secret_hides_behind_an_escape() {
-        let kind = ErrorKind::InvalidRequest { field: "file".into(), fault: Fault::PathOutside("s3://u:hunter2@h/token=hunter3".into()) };
+        let kind = ErrorKind::InvalidRequest {
+            field: "file".into(),
+            fault: Fault::PathOutside("s3://u:hunter2@h/token=hunter3".into()),
+        };
         let text = stored(&Error::new(kind, "outside")).message;
         assert!(!text.contains("hunter"), "{text}");
         assert!(matches!(recalled(&text).kind, ErrorKind::InvalidRequest { .. }));

@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use batchlingua_core::{Batch, BatchId, Detail, Entry, Error, ErrorKind, Lease, Phase, Result, RowId, Sighting, Verdict};
+use batchlingua_core::{
+    Batch, BatchId, Detail, Entry, Error, ErrorKind, Lease, Phase, Result, RowId, Sighting, Verdict,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{

@@ -80,7 +80,8 @@ pub(crate) async fn submit(
                 let unmapped = wish.told.clone();
                 drop(wish);
                 // The task writes the audit when it knows the outcome, whether this client is still there or not.
-                return wait(id, patience, outcome, Notes { unmapped, stale_seconds: None, backend: Some(backend) }).await;
+                return wait(id, patience, outcome, Notes { unmapped, stale_seconds: None, backend: Some(backend) })
+                    .await;
             }
             Ok(Begun::Not(Intended::InFlight(entry))) => {
                 // The first submit with this key is on its way: its outcome is this one's too, if it comes in time.
@@ -182,7 +183,12 @@ async fn intend(gateway: &Arc<Gateway>, wish: &Arc<Wish>) -> Result<Begun> {
     begun.await.map_err(Error::internal)?
 }
 
-async fn wait(id: BatchId, patience: Instant, outcome: oneshot::Receiver<Sent>, notes: Notes) -> Result<Reply<BatchId>> {
+async fn wait(
+    id: BatchId,
+    patience: Instant,
+    outcome: oneshot::Receiver<Sent>,
+    notes: Notes,
+) -> Result<Reply<BatchId>> {
     let sent = match tokio::time::timeout_at(patience, outcome).await {
         Ok(Ok(sent)) => sent,
         // Too long, or the task is gone with the runtime: it is found under its id.
@@ -245,12 +251,7 @@ enum Attempt {
 type Unwritten = (Error, Box<dyn Fn() -> Verdict + Send + Sync>);
 
 /// Sends once.
-async fn attempt(
-    gateway: &Arc<Gateway>,
-    wish: &Wish,
-    entry: &Entry,
-    held: &Held<'_>,
-) -> Result<Attempt, Unwritten> {
+async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held<'_>) -> Result<Attempt, Unwritten> {
     let id = &entry.batch.id;
     if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
         return Err(unsent(error));

@@ -219,12 +219,7 @@ pub(crate) async fn list(gateway: &Arc<Gateway>, ctx: &Context, query: &ListQuer
 }
 
 /// An end that a backend has told in its answer to an action, where it does not show the batch any more.
-pub(crate) async fn told_end(
-    gateway: &Arc<Gateway>,
-    stack: &Stack,
-    entry: &Entry,
-    state: BatchState,
-) -> Result<Entry> {
+pub(crate) async fn told_end(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry, state: BatchState) -> Result<Entry> {
     let observation = Observation {
         row: entry.row,
         state,

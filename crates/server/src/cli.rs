@@ -128,7 +128,6 @@ async fn serve(args: ServeArgs) -> ExitCode {
     }
     info!(duration_ms = began.elapsed().as_millis() as u64, "ready");
     signals.next().await;
-    info!("ending: what is in flight is finished");
     if server.stop(signals.next()).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

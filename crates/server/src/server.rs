@@ -124,6 +124,9 @@ impl Server {
             let connections = metrics.connections(settings.name.as_str());
             listeners.push((settings.name.clone(), address));
             let service = gateway.listener(listener_parts(settings, address));
+            let speaker = service.clone();
+            let socket =
+                socket.with_bad_message(Arc::new(move |status, reason| speaker.bad_message(status, Some(reason))));
             clients.shared.tasks.spawn(socket.serve(service, clients.shared.clone(), connections));
         }
         let admin = admin_socket.map(|socket| {
@@ -151,6 +154,7 @@ impl Server {
     /// Finishes what is in flight, for `drain_max` at most or until `hurry` is over; whether that was long enough.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
         self.clients.enter(Stage::Draining);
+        info!("ending: what is in flight is finished");
         let finished = async {
             self.clients.shared.tasks.wait().await;
             // Only now can no further submit begin.

@@ -49,6 +49,7 @@ fn each_fault_has_its_line_and_says_what_to_change() {
         ("[[listener]]\ndialects = [\"livvy\"]\n", "2:1", "did you mean \"livy\"?"),
         ("[[listener]]\ndialects = []\n", "2:1", "names no dialect"),
         ("[[listener]]\nname = \"a b\"\n", "2:1", "a name has"),
+        ("[[listener]]\nname = \"admin\"\n", "2:1", "take another"),
         ("[[listener]]\n[[listener]]\naddress = \"127.0.0.1:1\"\n", "2:1", "another listener has the name \"main\""),
         ("[[listener]]\n[[listener]]\nname = \"b\"\n", "2:1", "127.0.0.1:8998 is taken"),
         ("[admin]\naddress = \"127.0.0.1:8998\"\n", "", "127.0.0.1:8998 is taken"),

@@ -130,6 +130,33 @@ fn it_serves_clients_and_operators_and_ends_when_it_is_told_to() {
 }
 
 #[test]
+fn a_submit_that_is_on_its_way_is_finished_after_sigterm() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut serving = Serving::start(dir.path());
+    std::fs::write(dir.path().join("job.py"), "").expect("written");
+    let body = format!("{{\"file\":\"{}\"}}", dir.path().join("job.py").display());
+    let head = format!(
+        "POST /batches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let mut client = TcpStream::connect(&serving.main).expect("somebody listens");
+    client.write_all(head.as_bytes()).expect("written");
+    let mut go_on = [0; 25];
+    client.read_exact(&mut go_on).expect("the body is waited for");
+
+    serving.signal("TERM");
+    wait_for(&mut serving.log, "what is in flight is finished");
+    let ready = ask(&serving.admin, "GET", "/health/ready", "");
+    assert!(status(&ready) == "503" && ready.contains("draining"), "{ready}");
+    client.write_all(body.as_bytes()).expect("written");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("text");
+    assert!(status(&answer) == "201" && answer.contains("connection: close"), "{answer}");
+    assert!(serving.end().0);
+}
+
+#[test]
 fn a_second_process_cannot_take_the_same_ledger() {
     let dir = tempfile::tempdir().expect("a directory");
     let serving = Serving::start(dir.path());

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::client::Client;
+
 /// Far above what a start or an orderly end takes, even while a whole workspace is being built beside the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at something that is about to happen.
@@ -101,7 +103,11 @@ impl Proxy {
         self.address
     }
 
-    #[allow(dead_code, reason = "for the tests of the admin listener")]
+    /// A client of that listener, as it is now.
+    pub(crate) fn client(&self) -> Client {
+        Client(self.address)
+    }
+
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
     }
@@ -111,8 +117,14 @@ impl Proxy {
         said(&self.config)
     }
 
+    /// Kilobytes of memory that the process holds now.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the proxy runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says how much");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of kilobytes")
+    }
+
     /// The end that nothing in the process can prepare for.
-    #[allow(dead_code, reason = "for the tests of survival")]
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the proxy can be killed");
         self.child.wait().expect("the killed proxy can be waited for");

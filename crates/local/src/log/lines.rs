@@ -185,12 +185,10 @@ mod tests {
 
     #[test]
     fn ends_are_cut_off_and_a_lone_return_is_one() {
-        assert_eq!(texts(b"cr\rmiddle\r\n\nno newline at the end"), [
-            &b"cr"[..],
-            b"middle",
-            b"",
-            b"no newline at the end"
-        ]);
+        assert_eq!(
+            texts(b"cr\rmiddle\r\n\nno newline at the end"),
+            [&b"cr"[..], b"middle", b"", b"no newline at the end"]
+        );
         assert_eq!(texts(b""), Vec::<Vec<u8>>::new());
         assert_eq!(texts(b"bar 10%\rbar 20%\r"), [b"bar 10%", b"bar 20%"]);
     }

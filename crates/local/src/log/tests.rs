@@ -80,7 +80,7 @@ fn a_damaged_or_stale_index_is_made_again() {
     assert!(entries > 0);
 
     let list = || File::options().read(true).write(true).open(log.list()).expect("the index");
-    index::damage(&list(), 2);
+    index::damage(&list());
     assert_eq!(log.page(Lines::From(120_000, 2)).lines, whole.lines, "a damaged entry");
     list().set_len(entries - 5).expect("cut");
     assert_eq!(log.page(Lines::From(120_000, 2)).lines, whole.lines, "a torn entry");

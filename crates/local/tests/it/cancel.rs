@@ -10,7 +10,7 @@ use std::{
 use batchlingua_core::{Action, Backend, BatchState, Effect, ErrorKind, NativeId};
 use rustix::process::{Pid, Signal, getpgid, getsid, kill_process};
 
-use crate::support::{Gate, Ground, context, shell, within};
+use crate::support::{Gate, Ground, context, off_thread, shell};
 
 /// Processes that hold a FIFO open: seen alive by their line, and gone by its end.
 struct Holders {
@@ -27,13 +27,13 @@ impl Holders {
             assert_eq!(line, "ready\n");
             Self { reader: Some(reader) }
         };
-        within(tokio::task::spawn_blocking(open)).await.expect("ready")
+        off_thread(open).await
     }
 
     async fn gone(&mut self) {
         let mut reader = self.reader.take().expect("waited for once");
         let wait = move || reader.read_to_end(&mut Vec::new()).expect("read");
-        within(tokio::task::spawn_blocking(wait)).await.expect("gone");
+        off_thread(wait).await;
     }
 }
 
@@ -79,10 +79,11 @@ async fn every_process_has_its_grace() {
     // Waits for the signal by name: a handler could miss one that comes between its check and its wait.
     let child = ground.write(
         "child.py",
-        "import signal, sys\n\
+        "import signal, sys, time\n\
          signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n\
          open(sys.argv[1], 'w').write('ready\\n')\n\
          signal.sigwait([signal.SIGTERM])\n\
+         time.sleep(0.3)\n\
          print('tidy')\n",
     );
     let id = house.submit(shell(format!("python3 {child} {} & wait", gate.path().display()))).await;
@@ -152,7 +153,7 @@ async fn a_job_outlives_its_runner_and_its_end_is_not_invented() {
     let id = house.submit(shell(format!("read x < {}; exit 0", gate.path().display()))).await;
     house.until(&id, |batch| batch.state == BatchState::Running).await;
     kill_runner(&ground, &id);
-    wait_for_runner(&ground, &id).await;
+    noticed(&ground, &id).await;
     assert_eq!(house.state(&id).await, BatchState::Running, "its process lives");
     gate.open().await;
     let batch = house.ended(&id).await;
@@ -160,16 +161,16 @@ async fn a_job_outlives_its_runner_and_its_end_is_not_invented() {
     assert_eq!(batch.diagnostic.as_deref(), Some("the job's runner was killed; its exit code is not known"));
 }
 
-/// The runner is gone when nobody listens at `control`.
-async fn wait_for_runner(ground: &Ground, id: &NativeId) {
-    let control = ground.job_file(id, "control");
-    let open = move || {
-        let nonblocking = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::WRONLY;
-        while rustix::fs::open(&control, nonblocking, rustix::fs::Mode::empty()).is_ok() {
+/// The end of the runner has been noticed when somebody waits for the lock that the job's processes hold.
+async fn noticed(ground: &Ground, id: &NativeId) {
+    let inode = fs::metadata(ground.job_file(id, "alive")).expect("there").ino();
+    let look = move || {
+        let waits = |line: &str| line.contains("-> FLOCK") && line.contains(&format!(":{inode} "));
+        while !fs::read_to_string("/proc/locks").expect("/proc").lines().any(waits) {
             std::thread::yield_now();
         }
     };
-    within(tokio::task::spawn_blocking(open)).await.expect("gone");
+    off_thread(look).await;
 }
 
 #[tokio::test]
@@ -180,7 +181,7 @@ async fn a_job_without_a_runner_is_cancelled_all_the_same() {
     let id = house.submit(shell(stubborn(&gate, &never))).await;
     let mut grandchild = Holders::ready(&gate).await;
     kill_runner(&ground, &id);
-    wait_for_runner(&ground, &id).await;
+    noticed(&ground, &id).await;
     assert_eq!(house.cancel(&id).await, Effect::Accepted);
     assert_eq!(house.ended(&id).await.state, BatchState::Cancelled);
     grandchild.gone().await;

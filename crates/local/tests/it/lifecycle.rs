@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use batchlingua_core::{
-    Backend, BatchKind, BatchSpec, BatchState, ErrorKind, Marker, Payload, Purpose, Sighting, SubmitError, Treatment, Uuid,
+    Backend, BatchKind, BatchSpec, BatchState, ErrorKind, Marker, Payload, Purpose, Sighting, SubmitError, Treatment,
+    Uuid,
 };
 
 use crate::support::{Ground, context, executable, intent, shell};
@@ -122,7 +123,8 @@ async fn python_programs_find_their_modules_and_files() {
     let ground = Ground::new();
     let mut house = ground.open().await;
     let file = ground.write("job.py", "import sys, util\nprint(util.NAME, open('renamed').read(), sys.argv[1:])\n");
-    let module = ground.write("util.py", "NAME = 'module'\n");
+    fs::create_dir(ground.path("elsewhere")).expect("made");
+    let module = ground.write("elsewhere/util.py", "NAME = 'module'\n");
     let data = ground.write("data.txt", "data");
     let spec = BatchSpec {
         kind: BatchKind::Python,
@@ -172,7 +174,7 @@ async fn uploaded_files_are_run_from_the_jobs_own_folder() {
 #[tokio::test]
 async fn secrets_of_the_environment_stay_with_the_proxy() {
     let ground = Ground::new().with("pass_env", vec!["BATCHLINGUA_PASSED_TOKEN"]);
-    let mut command = std::process::Command::new(crate::support::STAND_IN);
+    let mut command = std::process::Command::new(crate::support::stand_in());
     for name in ["BATCHLINGUA_PLAIN", "BATCHLINGUA_KEPT_TOKEN", "BATCHLINGUA_PASSED_TOKEN"] {
         command.env(name, "value");
     }

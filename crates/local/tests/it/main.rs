@@ -4,6 +4,8 @@ mod cancel;
 mod intents;
 mod lifecycle;
 mod logs;
+#[path = "../../stand_in/path.rs"]
+mod path;
 mod restart;
 mod spark;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::Arc,
 };
 
@@ -11,7 +11,7 @@ use batchlingua_local::{Config, LocalBackend};
 
 use crate::{
     cancel::kill_runner,
-    support::{Ground, STAND_IN, context, shell, within},
+    support::{Ground, context, off_thread, shell, stand_in},
 };
 
 /// Waits for the end of a job that no proxy watches.
@@ -24,7 +24,7 @@ async fn ended_alone(ground: &Ground, id: &NativeId) {
             std::thread::yield_now();
         }
     };
-    within(tokio::task::spawn_blocking(wait)).await.expect("ended");
+    off_thread(wait).await;
 }
 
 #[tokio::test]
@@ -95,6 +95,17 @@ async fn a_reload_shares_the_jobs_and_takes_the_new_limits() {
     assert_eq!(reloaded.ended(&first).await.state, BatchState::Succeeded);
 }
 
+/// A runner that nobody asked for, such as one that the dead proxy had just started.
+fn run_job(ground: &Ground, id: &NativeId) -> Child {
+    let mut command = Command::new(stand_in());
+    command.arg("run-job").current_dir(ground.job_file(id, ""));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+}
+
+async fn done(mut runner: Child) {
+    assert!(off_thread(move || runner.wait().expect("reaped")).await.success());
+}
+
 #[tokio::test]
 async fn two_runners_start_a_job_once() {
     let ground = Ground::new().with("concurrency", 1);
@@ -103,14 +114,9 @@ async fn two_runners_start_a_job_once() {
     let first = proxy.submit(&format!("read x < {}", gate.path().display()));
     let second = proxy.submit(&format!("echo ran >> {}", count.display()));
     proxy.kill();
-    let run = || {
-        let mut command = Command::new(STAND_IN);
-        command.arg("run-job").current_dir(ground.job_file(&second, "")).stdin(Stdio::null()).stdout(Stdio::null());
-        command.spawn().expect("started")
-    };
-    let runners: Vec<_> = (0..8).map(|_| run()).collect();
-    for mut runner in runners {
-        assert!(runner.wait().expect("reaped").success());
+    let runners: Vec<_> = (0..8).map(|_| run_job(&ground, &second)).collect();
+    for runner in runners {
+        done(runner).await;
     }
     assert_eq!(fs::read_to_string(&count).expect("written"), "ran\n");
     gate.open().await;
@@ -128,16 +134,21 @@ async fn a_cancel_is_not_forgotten() {
     let mut proxy = ground.proxy();
     let running = proxy.submit(&format!("echo > {}; read x < {}", gate.path().display(), never.path().display()));
     let queued = proxy.submit("echo ran");
+    let late = proxy.submit("echo ran");
     gate.read().await;
     proxy.kill();
-    for id in [&running, &queued] {
+    for id in [&running, &queued, &late] {
         File::create(ground.job_file(id, "cancel")).expect("made");
     }
+    // This one's runner comes to it after the cancel.
+    done(run_job(&ground, &late)).await;
     let mut house = ground.open().await;
-    let batch = house.get(&queued).await;
-    assert_eq!((batch.state, batch.cancel_asked), (BatchState::Cancelled, true));
+    for id in [&queued, &late] {
+        let batch = house.get(id).await;
+        assert_eq!((batch.state, batch.cancel_asked), (BatchState::Cancelled, true));
+        assert!(house.log(id).await.is_empty());
+    }
     assert_eq!(house.ended(&running).await.state, BatchState::Cancelled);
-    assert!(house.log(&queued).await.is_empty());
 }
 
 /// As after a power cut: nothing of the job lives and nobody wrote an end. It is not run again.
@@ -153,6 +164,7 @@ async fn a_job_that_was_begun_is_never_begun_again() {
     kill_runner(&ground, &id);
     let pid = rustix::process::Pid::from_raw(pid.trim().parse().expect("a number")).expect("not zero");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+    done(run_job(&ground, &id)).await;
     let mut house = ground.open().await;
     let batch = house.ended(&id).await;
     assert_eq!(batch.state, BatchState::Unknown);

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use batchlingua_core::{
-    Backend, BatchKind, BatchSpec, BatchState, Conf, ErrorKind, Extension, Fault, Field, Payload, Purpose, Size, Treatment,
+    Backend, BatchKind, BatchSpec, BatchState, Conf, ErrorKind, Extension, Fault, Field, Payload, Purpose, Size,
+    Treatment,
 };
 use serde_json::Value;
 
@@ -134,25 +135,29 @@ async fn fields_are_read_in_livys_order_and_its_lists_are_merged() {
     };
     spec.conf.set("spark.submit.pyFiles", "/srv/apps/b.py hdfs:///c.py,,");
     spec.conf.set("spark.archives", "hdfs:///y.zip");
-    assert_eq!(told(&mut house, spec).await, [
-        "--py-files",
-        "file:///srv/apps/a.py,file:///srv/apps/b.py,hdfs:///c.py",
-        "--conf",
-        "spark.archives=file:///srv/apps/x.zip#x,hdfs:///y.zip",
-        "--conf",
-        "spark.yarn.dist.archives=file:///srv/apps/x.zip#x",
-        "--conf",
-        "spark.master=local[1]",
-        "file:///srv/apps/a.jar",
-        "echo",
-    ]);
+    assert_eq!(
+        told(&mut house, spec).await,
+        [
+            "--py-files",
+            "file:///srv/apps/a.py,file:///srv/apps/b.py,hdfs:///c.py",
+            "--conf",
+            "spark.archives=file:///srv/apps/x.zip#x,hdfs:///y.zip",
+            "--conf",
+            "spark.yarn.dist.archives=file:///srv/apps/x.zip#x",
+            "--conf",
+            "spark.master=local[1]",
+            "file:///srv/apps/a.jar",
+            "echo",
+        ]
+    );
 }
 
 #[tokio::test]
 async fn uploaded_files_are_appended_where_their_purpose_says() {
     let ground = ground();
     let mut house = ground.open().await;
-    let mut spec = BatchSpec { args: vec!["echo".into()], jars: vec!["/srv/apps/a.jar".into()], ..BatchSpec::default() };
+    let mut spec =
+        BatchSpec { args: vec!["echo".into()], jars: vec!["/srv/apps/a.jar".into()], ..BatchSpec::default() };
     spec.conf.set("spark.jars", "hdfs:///b.jar");
     let mut intent = intent(spec);
     let upload = |name: &str, purpose| {
@@ -165,16 +170,19 @@ async fn uploaded_files_are_appended_where_their_purpose_says() {
     assert_eq!(house.ended(&id).await.state, BatchState::Succeeded);
     let uploads = ground.job_file(&id, "uploads");
     let uploads = uploads.display();
-    assert_eq!(house.log(&id).await, [
-        "--conf",
-        &format!("spark.other={uploads}/c.jar"),
-        "--conf",
-        &format!("spark.jars=file:///srv/apps/a.jar,hdfs:///b.jar,file://{uploads}/c.jar"),
-        "--conf",
-        "spark.master=local[1]",
-        &format!("file://{uploads}/main.jar"),
-        "echo",
-    ]);
+    assert_eq!(
+        house.log(&id).await,
+        [
+            "--conf",
+            &format!("spark.other={uploads}/c.jar"),
+            "--conf",
+            &format!("spark.jars=file:///srv/apps/a.jar,hdfs:///b.jar,file://{uploads}/c.jar"),
+            "--conf",
+            "spark.master=local[1]",
+            &format!("file://{uploads}/main.jar"),
+            "echo",
+        ]
+    );
 }
 
 /// On YARN Livy's option is enough; elsewhere Spark would not unpack anything.
@@ -225,30 +233,36 @@ async fn the_fate_of_every_field_is_told() {
     let bare = ground().with("spark", false).open().await;
     let plan = bare.backend.plan(intent(given.clone())).expect("a plan");
     let lost: Vec<_> = plan.fates.iter().filter(|fate| fate.is_lost()).map(ToString::to_string).collect();
-    assert_eq!(lost, [
-        "extension:sc_type",
-        "py_files",
-        "archives",
-        "driver_memory",
-        "driver_cores",
-        "executor_memory",
-        "executor_cores",
-        "executors",
-        "queue",
-        "conf:spark.sql.shuffle.partitions",
-        "conf:spark.master",
-        "conf:spark.driver.memory",
-    ]);
+    assert_eq!(
+        lost,
+        [
+            "extension:sc_type",
+            "py_files",
+            "archives",
+            "driver_memory",
+            "driver_cores",
+            "executor_memory",
+            "executor_cores",
+            "executors",
+            "queue",
+            "conf:spark.sql.shuffle.partitions",
+            "conf:spark.master",
+            "conf:spark.driver.memory",
+        ]
+    );
     let launch: Value = serde_json::from_slice(&plan.request).expect("JSON");
     let args: Vec<_> = launch["args"].as_array().expect("arguments").iter().filter_map(Value::as_str).collect();
-    assert_eq!(args, [
-        "-cp",
-        "/srv/apps/etl.jar:/srv/apps/lib.jar:/srv/apps/other.jar",
-        "com.acme.Etl",
-        "--day",
-        "2026-01-31",
-        "echo"
-    ]);
+    assert_eq!(
+        args,
+        [
+            "-cp",
+            "/srv/apps/etl.jar:/srv/apps/lib.jar:/srv/apps/other.jar",
+            "com.acme.Etl",
+            "--day",
+            "2026-01-31",
+            "echo"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -260,7 +274,13 @@ async fn what_no_command_line_can_hold_is_refused_before_anything_is_made() {
     cluster.conf.set("spark.submit.deployMode", "cluster");
     let mut disguised = file();
     disguised.conf.set("spark.submit.deployMode=cluster", "x");
-    let upload = Payload { part: "p".into(), file_name: "../x".into(), bytes: 0, path: PathBuf::new(), purpose: Purpose::Unsaid };
+    let upload = Payload {
+        part: "p".into(),
+        file_name: "../x".into(),
+        bytes: 0,
+        path: PathBuf::new(),
+        purpose: Purpose::Unsaid,
+    };
     let mut uploaded = intent(file());
     uploaded.files = vec![upload].into();
     for (what, intent) in [
@@ -285,15 +305,56 @@ async fn what_no_command_line_can_hold_is_refused_before_anything_is_made() {
 async fn without_spark_what_needs_it_is_refused() {
     let house = ground().with("spark", false).open().await;
     let with = |kind, file: &str| intent(BatchSpec { kind, file: Some(file.into()), ..BatchSpec::default() });
-    for (kind, file) in [
-        (BatchKind::Jar, "hdfs:///jobs/a.jar"),
-        (BatchKind::Sql, "/srv/apps/a.sql"),
-        (BatchKind::R, "/srv/apps/a.R"),
-    ] {
+    for (kind, file) in
+        [(BatchKind::Jar, "hdfs:///jobs/a.jar"), (BatchKind::Sql, "/srv/apps/a.sql"), (BatchKind::R, "/srv/apps/a.R")]
+    {
         let error = house.backend.plan(with(kind, file)).expect_err(file);
         assert!(matches!(error.kind, ErrorKind::Unsupported { .. }), "{file}: {error:?}");
     }
     let gone = ground().with("spark_home", "/nonexistent").open().await;
     let error = gone.backend.plan(with(BatchKind::Jar, "/srv/apps/a.jar")).expect_err("its Spark is not there");
     assert!(matches!(error.kind, ErrorKind::BackendUnavailable { .. }), "{error:?}");
+}
+
+/// With the real thing: every kind of file arrives, and the settings do.
+#[tokio::test]
+#[ignore = "takes a Python that has pyspark, named by PYSPARK_TEST_PYTHON"]
+async fn a_real_spark_gets_everything() {
+    let python = std::env::var("PYSPARK_TEST_PYTHON").expect("PYSPARK_TEST_PYTHON names a Python that has pyspark");
+    let ground = Ground::new().with("spark", true).with("python", python.clone()).with("spark_master", "local[2]");
+    let file = ground.write(
+        "job.py",
+        "import os, sys\n\
+         from pyspark import SparkFiles\n\
+         from pyspark.sql import SparkSession\n\
+         import util\n\
+         spark = SparkSession.builder.getOrCreate()\n\
+         conf = spark.sparkContext.getConf()\n\
+         print('RESULT', spark.range(10).count(), conf.get('spark.app.name'), conf.get('spark.master'))\n\
+         print('RESULT', conf.get('spark.driver.memory'), conf.get('spark.my.key'), util.NAME, sys.argv[1:])\n\
+         print('RESULT', open(SparkFiles.get('data.txt')).read(), os.listdir(SparkFiles.get('unpacked')))\n",
+    );
+    ground.write("inside.txt", "");
+    let pack = format!("cd {}; {python} -m zipfile -c env.zip inside.txt", ground.path("").display());
+    assert!(std::process::Command::new("sh").args(["-c", &pack]).status().expect("sh").success());
+    let path = |name: &str| ground.path(name).to_str().expect("UTF-8").to_owned();
+    let mut spec = BatchSpec {
+        kind: BatchKind::Python,
+        file: Some(file),
+        args: vec!["a b".into(), "日本語".into()],
+        py_files: vec![ground.write("util.py", "NAME = 'module'\n")],
+        files: vec![ground.write("data.txt", "data")],
+        archives: vec![path("env.zip") + "#unpacked"],
+        driver: Size { memory: Some("600m".into()), cores: None },
+        name: Some("a name".into()),
+        ..BatchSpec::default()
+    };
+    spec.conf.set("spark.my.key", "my value");
+    let mut house = ground.open().await;
+    let id = house.submit(intent(spec)).await;
+    let batch = house.ended(&id).await;
+    let log = house.log(&id).await;
+    assert_eq!(batch.state, BatchState::Succeeded, "{log:#?}");
+    let results: Vec<_> = log.iter().filter_map(|line| line.strip_prefix("RESULT ")).collect();
+    assert_eq!(results, ["10 a name local[2]", "600m my value module ['a b', '日本語']", "data ['inside.txt']",]);
 }

@@ -18,12 +18,13 @@ use batchlingua_wire::Settings;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-pub(crate) use crate::intents::{context, executable, intent};
+pub(crate) use crate::{
+    intents::{context, executable, intent},
+    path::stand_in,
+};
 
 /// Far beyond what anything here takes; a test that waits so long has failed.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-pub(crate) const STAND_IN: &str = env!("CARGO_BIN_EXE_local-job");
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A folder for jobs and for what they read and write.
 pub(crate) struct Ground {
@@ -39,7 +40,7 @@ impl Ground {
             "allow_dirs": [dir.path(), "/bin", "/usr/bin"],
             "spark": false,
             "cancel_grace": "20s",
-            "runner": [STAND_IN, "run-job"],
+            "runner": [stand_in(), "run-job"],
         });
         Self { dir, settings }
     }
@@ -81,7 +82,7 @@ impl Ground {
 
     /// A proxy in a process of its own.
     pub(crate) fn proxy(&self) -> Proxy {
-        self.proxy_with(Command::new(STAND_IN))
+        self.proxy_with(Command::new(stand_in()))
     }
 
     pub(crate) fn proxy_with(&self, mut command: Command) -> Proxy {
@@ -105,22 +106,30 @@ impl Gate {
     /// What is written into the gate; waits for it.
     pub(crate) async fn read(&self) -> String {
         let path = self.0.clone();
-        within(tokio::task::spawn_blocking(move || fs::read_to_string(path).expect("read"))).await.expect("read")
+        off_thread(move || fs::read_to_string(path).expect("read")).await
     }
 
     /// Lets one reader through; waits for it to come.
     pub(crate) async fn open(&self) {
         let path = self.0.clone();
-        within(tokio::task::spawn_blocking(move || fs::write(path, "go\n").expect("written"))).await.expect("written");
+        off_thread(move || fs::write(path, "go\n").expect("written")).await;
     }
 }
 
-/// A shell script that holds at a gate until it is opened.
+/// A shell script.
 pub(crate) fn shell(script: impl Into<String>) -> Intent {
     executable(vec!["/bin/sh".to_owned(), "-c".to_owned(), script.into()])
 }
 
-pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+/// Waits for what blocks. Not on the runtime's threads: a test that fails must not wait for it for ever.
+pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, waits) = tokio::sync::oneshot::channel();
+    // A test that has failed meanwhile does not listen any more.
+    std::thread::spawn(move || done.send(work()).map_err(drop));
+    within(waits).await.expect("it did not panic")
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, work).await.expect("it happens in time")
 }
 

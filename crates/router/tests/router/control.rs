@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use batchlingua_core::{ActionSet, Action, BatchState, Revival};
+use batchlingua_core::{Action, ActionSet, BatchState, Revival};
 use batchlingua_testkit::{OnCancel, Point, SubmitFault};
 use serde_json::json;
 

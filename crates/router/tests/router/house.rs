@@ -21,11 +21,25 @@ use tokio::time::Instant;
 use crate::{plain::Plain, watched::Watched};
 
 /// Wall time that follows the runtime's paused time.
-pub(crate) struct VirtualClock(Instant);
+pub(crate) struct VirtualClock(Mutex<(Millis, Instant)>);
+
+impl VirtualClock {
+    /// It now goes on with the time of the runtime that it is called on: each has its own.
+    pub(crate) fn go_on_here(&self, from: Millis) {
+        *self.0.lock().expect("unpoisoned") = (from, Instant::now());
+    }
+}
+
+impl Default for VirtualClock {
+    fn default() -> Self {
+        Self(Mutex::new((batchlingua_testkit::ManualClock::START, Instant::now())))
+    }
+}
 
 impl Clock for VirtualClock {
     fn now(&self) -> Millis {
-        batchlingua_testkit::ManualClock::START.plus(self.0.elapsed())
+        let (base, since) = *self.0.lock().expect("unpoisoned");
+        base.plus(since.elapsed())
     }
 }
 
@@ -89,7 +103,7 @@ pub(crate) struct House {
 
 /// A backend named `here`, and the clock that it shares with the rest.
 pub(crate) fn backend() -> (Arc<VirtualClock>, MemoryBackend) {
-    let clock = Arc::new(VirtualClock(Instant::now()));
+    let clock = Arc::new(VirtualClock::default());
     (clock.clone(), MemoryBackend::new("here", clock))
 }
 
@@ -159,11 +173,8 @@ impl House {
             single: plans.single,
             authenticated: false,
         };
-        let service = gateway.listener(ListenerParts {
-            face,
-            dialects: vec!["plain".into()],
-            access: plans.access.clone(),
-        });
+        let service =
+            gateway.listener(ListenerParts { face, dialects: vec!["plain".into()], access: plans.access.clone() });
         Self { clock, backend, ledger, gateway, service, notebook, plans }
     }
 
@@ -246,10 +257,7 @@ impl House {
     pub(crate) fn uploads_left(&self) -> usize {
         fn count(dir: &std::path::Path) -> usize {
             let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-            entries
-                .flatten()
-                .map(|entry| if entry.path().is_dir() { 1 + count(&entry.path()) } else { 1 })
-                .sum()
+            entries.flatten().map(|entry| if entry.path().is_dir() { 1 + count(&entry.path()) } else { 1 }).sum()
         }
         count(&self.plans.limits.upload.dir)
     }

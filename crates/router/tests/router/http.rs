@@ -69,7 +69,8 @@ async fn a_body_is_bounded_in_length_and_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_web_page_starts_no_job() {
-    let house = House::with(|plans| plans.access = Access { authenticated: false, hosts: vec!["proxy.example".into()] });
+    let house =
+        House::with(|plans| plans.access = Access { authenticated: false, hosts: vec!["proxy.example".into()] });
     let job = || json!({ "file": "a.py" }).to_string();
     for (headers, host, allowed) in [
         (vec![], "127.0.0.1:8998", true),
@@ -105,15 +106,41 @@ async fn paths_outside_all_dialects_have_answers_of_their_own() {
     assert_eq!(house.send(request(Method::PUT, "/jobs", &[], Body::empty())).await.json["miss"], "method");
     assert_eq!(house.get("/version").await.json["version"], 1);
     assert_eq!(house.post("/relay", json!({})).await.json["relayed"], false);
-    assert_eq!(house.notebook.lines("request none"), [
-        "request none unmatched 200",
-        "request none unmatched 405",
-        "request none unmatched 404",
-        "request none unmatched 400",
-    ]);
+    assert_eq!(
+        house.notebook.lines("request none"),
+        [
+            "request none unmatched 200",
+            "request none unmatched 405",
+            "request none unmatched 404",
+            "request none unmatched 400",
+        ]
+    );
 
     let single = House::with(|plans| plans.single = true);
     assert_eq!(single.get("/nothing/here").await.json["miss"], "path", "one dialect answers as its product does");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_cannot_be_taken_is_refused_in_the_only_products_words() {
+    let expecting = |expectation: &str| {
+        // Its body never comes.
+        let body = Body::stream(stream::pending::<Result<Bytes, BodyError>>());
+        request(Method::POST, "/jobs", &[("expect", expectation)], body)
+    };
+    for (single, word) in [(false, "message"), (true, "bad")] {
+        let house = House::with(|plans| plans.single = single);
+        for (said, status) in [
+            (house.send(expecting("a miracle")).await, 417),
+            (house.send(expecting("100-continue, a miracle")).await, 417),
+            (house.get("/jobs/%zz").await, 400),
+        ] {
+            assert_eq!((said.status.as_u16(), said.json[word].is_string()), (status, true), "{}", said.text);
+            assert!(said.header("x-request-id").is_some());
+        }
+        assert_eq!(house.ledger.calls("intend"), 0);
+        let met = request(Method::POST, "/jobs", &[("expect", "100-Continue")], Body::full("{\"file\":\"a.py\"}"));
+        assert_eq!(house.send(met).await.status, 201);
+    }
 }
 
 #[tokio::test(start_paused = true)]

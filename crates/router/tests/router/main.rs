@@ -17,5 +17,6 @@ mod lists;
 mod logs;
 mod projects;
 mod restart;
+mod storm;
 mod submit;
 mod uploads;

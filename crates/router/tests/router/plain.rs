@@ -149,6 +149,10 @@ impl Dialect for Plain {
             Miss::Method(_) => answer(StatusCode::METHOD_NOT_ALLOWED, json!({ "miss": "method" })),
         }
     }
+
+    fn bad_message(&self, status: StatusCode, reason: &str) -> Option<Response<Body>> {
+        Some(answer(status, json!({ "bad": reason })))
+    }
 }
 
 fn id_of(text: &str) -> BatchRef {
@@ -189,7 +193,8 @@ fn submission(head: &RequestHead, body: RequestBody) -> Result<Submission> {
     let mut submission = Submission { unique_name: asked["unique"] == true, ..Submission::default() };
     let spec = &mut submission.spec;
     (spec.file, spec.name, spec.queue) = (text("file"), text("name"), text("queue"));
-    spec.jars = asked["jars"].as_array().into_iter().flatten().filter_map(|jar| jar.as_str().map(str::to_owned)).collect();
+    spec.jars =
+        asked["jars"].as_array().into_iter().flatten().filter_map(|jar| jar.as_str().map(str::to_owned)).collect();
     spec.conf = asked["conf"]
         .as_object()
         .into_iter()
@@ -203,10 +208,13 @@ fn submission(head: &RequestHead, body: RequestBody) -> Result<Submission> {
         (None, None) => None,
     };
     if let RequestBody::Form(parts) = body {
-        submission.files = parts.into_values().filter_map(|part| match part {
-            Part::File(file) => Some(file),
-            Part::Small { .. } => None,
-        }).collect();
+        submission.files = parts
+            .into_values()
+            .filter_map(|part| match part {
+                Part::File(file) => Some(file),
+                Part::Small { .. } => None,
+            })
+            .collect();
     }
     Ok(submission)
 }

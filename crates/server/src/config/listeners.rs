@@ -61,6 +61,9 @@ fn listener(table: &mut Settings, insecure: bool) -> ListenerConfig {
     if let Some(fault) = name_fault(&name) {
         table.fault("name", fault);
     }
+    if name == "admin" {
+        table.fault("name", "\"admin\" is the admin listener's name in metrics; take another");
+    }
     let address = table.text("address");
     let address = read_address(table, address.as_deref().unwrap_or(CLIENTS), insecure);
     let dialects = dialects(table);

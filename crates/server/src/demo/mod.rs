@@ -4,7 +4,7 @@
 //! each dialect submits a real job, a count of words, and follows it as that dialect's clients do. The demo counts the words itself and
 //! compares: it is right if every client was shown the true result and no state that it had to take back.
 //!
-//! A dialect joins by one entry in [`CLIENTS`].
+//! A dialect joins by one entry in `CLIENTS`.
 
 mod client;
 mod livy;

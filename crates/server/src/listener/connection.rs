@@ -16,7 +16,7 @@ use super::{
     RequestStream, Stage,
     activity::{Activity, Overdue},
     io::WatchedIo,
-    service::ConnectionService,
+    service::{BadMessage, ConnectionService},
 };
 use crate::config::HttpLimits;
 
@@ -36,7 +36,7 @@ pub(super) fn builder(limits: &HttpLimits) -> http1::Builder {
 /// Serves the connection until it ends, is overdue, or the stage says so.
 pub(super) async fn serve<T, S>(
     socket: T,
-    service: S,
+    (service, bad_message): (S, BadMessage),
     builder: http1::Builder,
     limits: HttpLimits,
     mut stage: watch::Receiver<Stage>,
@@ -47,7 +47,8 @@ pub(super) async fn serve<T, S>(
 {
     let activity = Activity::new();
     let io = TokioIo::new(WatchedIo::new(socket, activity.clone()));
-    let mut connection = pin!(builder.serve_connection(io, ConnectionService::new(service, activity.clone())));
+    let mut connection =
+        pin!(builder.serve_connection(io, ConnectionService::new(service, bad_message, activity.clone())));
     let mut timer = pin!(tokio::time::sleep_until(tokio::time::Instant::now()));
     loop {
         tokio::select! {
@@ -78,8 +79,9 @@ pub(super) async fn serve<T, S>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
+    use http::StatusCode;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         time::Instant,
@@ -112,7 +114,8 @@ mod tests {
         });
         let (stage, seen) = watch::channel(Stage::Serving);
         tokio::spawn(async move {
-            serve(server, service, builder(&limits()), limits(), seen).await;
+            let speaking = (service, Arc::new(|_: StatusCode, _: &str| None) as BadMessage);
+            serve(server, speaking, builder(&limits()), limits(), seen).await;
             drop(stage);
         });
         client

@@ -22,7 +22,7 @@ use tower::Service;
 
 use crate::config::HttpLimits;
 
-pub use service::RequestStream;
+pub use service::{BadMessage, RequestStream};
 
 /// How far the end of the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +45,10 @@ pub trait ConnectionObserver: Send + Sync + 'static {
 }
 
 /// A socket that is bound and not served yet: clients that come early wait.
-#[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    bad_message: BadMessage,
 }
 
 /// What the listeners of one process share.
@@ -69,7 +69,12 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, bad_message: Arc::new(|_, _| None) })
+    }
+
+    /// Gives it words of its own for heads that no service is asked about.
+    pub fn with_bad_message(self, bad_message: BadMessage) -> Self {
+        Self { bad_message, ..self }
     }
 
     /// Where it listens, with the port that it got.
@@ -98,8 +103,8 @@ impl Listener {
                 accepted = accepted => accepted,
             };
             let open = Open::new(observer.clone());
-            let connection =
-                connection::serve(socket, service.clone(), builder.clone(), shared.limits, connections.clone());
+            let speaking = (service.clone(), self.bad_message.clone());
+            let connection = connection::serve(socket, speaking, builder.clone(), shared.limits, connections.clone());
             shared.tasks.spawn(async move {
                 connection.await;
                 drop((open, permit));

@@ -15,15 +15,19 @@ use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, InWork};
 
+/// What a listener says of a head that breaks HTTP's rules, for this reason, if it has words of its own.
+pub type BadMessage = Arc<dyn Fn(StatusCode, &str) -> Option<Response<Body>> + Send + Sync>;
+
 /// A service of one connection.
 pub(super) struct ConnectionService<S> {
     service: S,
+    bad_message: BadMessage,
     activity: Arc<Activity>,
 }
 
 impl<S> ConnectionService<S> {
-    pub(super) fn new(service: S, activity: Arc<Activity>) -> Self {
-        Self { service, activity }
+    pub(super) fn new(service: S, bad_message: BadMessage, activity: Arc<Activity>) -> Self {
+        Self { service, bad_message, activity }
     }
 }
 
@@ -40,11 +44,17 @@ where
         let in_work = self.activity.begin();
         let activity = self.activity.clone();
         let service = self.service.clone();
+        let refusal = host_fault(&request).map(|fault| {
+            (self.bad_message)(StatusCode::BAD_REQUEST, fault.reason).unwrap_or_else(|| in_neutral_words(fault.message))
+        });
         Box::pin(async move {
-            let fault = host_fault(&request);
             let request = request.map(|body| RequestStream { body, activity: activity.clone(), ended: false });
-            let mut response = match fault {
-                Some(message) => refuse(request, message),
+            let mut response = match refusal {
+                Some(mut response) => {
+                    drop(request);
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    response
+                }
                 None => service.oneshot(request).await?,
             };
             if activity.must_close() {
@@ -56,24 +66,26 @@ where
     }
 }
 
+/// A head that breaks a rule: in the words of containers, and in ours.
+struct HeadFault {
+    reason: &'static str,
+    message: &'static str,
+}
+
 /// RFC 9112, 3.2: exactly one `Host` in HTTP/1.1. Two that say different things are a way around rules that look at one of them.
-fn host_fault<B>(request: &Request<B>) -> Option<&'static str> {
+fn host_fault<B>(request: &Request<B>) -> Option<HeadFault> {
     match (request.headers().get_all(header::HOST).iter().count(), request.version()) {
         (1, _) => None,
-        (0, Version::HTTP_11) => Some("the request has no Host header"),
+        (0, Version::HTTP_11) => Some(HeadFault { reason: "No Host", message: "the request has no Host header" }),
         (0, _) => None,
-        _ => Some("the request has several Host headers"),
+        _ => Some(HeadFault { reason: "Duplicate Host Header", message: "the request has several Host headers" }),
     }
 }
 
-/// No dialect is asked: such a request does not come from a client of any.
-fn refuse(request: Request<RequestStream>, message: &str) -> Response<Body> {
-    drop(request);
+fn in_neutral_words(message: &str) -> Response<Body> {
     let mut response = Response::new(Body::full(serde_json::json!({ "message": message }).to_string()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::wire::{self, Answer, Request};
+use crate::wire::{self, Answer, Request};
 
 /// One exchange with a real server.
 #[derive(Debug)]

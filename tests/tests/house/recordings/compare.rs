@@ -11,7 +11,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::rewrite::{Apps, Ids, decode};
-use super::wire::{Answer, Request};
+use crate::wire::{Answer, Request};
 
 /// Headers that tell a client what to do, apart from those that frame the message: the reader has checked these against the body.
 const ACTED_ON: [&str; 6] =

@@ -14,11 +14,11 @@ use super::cases::{Case, Flow, Step};
 use super::compare::{Body, View};
 use super::judge::{Outcome, Verdict, judge};
 use super::rewrite::{self, Apps, Ids};
-use super::wire::{self, Request};
 use crate::proxy::{Config, GLANCE, Proxy};
+use crate::wire::{self, Request};
 
 /// Longest wait for a batch to come to where the recording has it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Judged {
     pub(super) case: String,

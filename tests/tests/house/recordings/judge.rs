@@ -7,7 +7,7 @@ use super::compare::{Body, Difference, View};
 use super::nature::NATURE;
 use super::rewrite::{Apps, Ids};
 use super::rules::RULES;
-use super::wire::Answer;
+use crate::wire::Answer;
 
 #[derive(Debug)]
 pub(super) enum Verdict {

@@ -8,7 +8,7 @@ use std::thread;
 use super::cases::{self, Case};
 use super::judge::{Verdict, judge};
 use super::rewrite::{self, Apps, Ids};
-use super::wire::{self, Request};
+use crate::wire::{self, Request};
 
 /// One exchange with a server that answers with these bytes.
 fn mirrored(case: &Case, answer: &[u8], apps: &Apps) -> Verdict {

@@ -1,4 +1,4 @@
-//! What has to be changed on the way to the proxy and back: where the applications lie, and the ids.
+//! What has to be changed on the way to the proxy and back: where the applications lie, the ids, and the server's own address.
 //!
 //! The recorded requests name files under `/srv/apps`. A test may not write there, so the applications are copied to a folder
 //! whose path is **as long and as deep**: `/tmp/` and four characters. So the two can be exchanged within
@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cases;
-use super::wire::{Answer, Request};
+use crate::wire::{Answer, Request};
 
 /// Where the recorded server's applications lay, and its stand-in for Spark.
 const RECORDED_APPS: &str = "/srv/apps";
@@ -230,7 +230,7 @@ fn unpack(coding: Option<&str>, body: &[u8]) -> Option<(Vec<u8>, Pack)> {
 }
 
 /// A body without its content coding.
-pub(super) fn decode(coding: Option<&str>, body: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn decode(coding: Option<&str>, body: &[u8]) -> Result<Vec<u8>, String> {
     let mut plain = Vec::new();
     let read = match coding {
         Some("gzip") => MultiGzDecoder::new(body).read_to_end(&mut plain),

@@ -1,4 +1,4 @@
-//! The socket's side of a replay: requests go out byte for byte, malformed ones too, and answers are read by the rules that every
+//! The socket's side of the tests: requests go out byte for byte, malformed ones too, and answers are read by the rules that every
 //! HTTP/1 client has. A client library would mend the requests and hide what is odd in the answers, so there is none here.
 //!
 //! The reader is strict where a client could be hurt: a body shorter than its Content-Length, a length and chunks at once, bytes
@@ -10,27 +10,27 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// For one read or write. A server that has nothing to say within it is taken to be stuck.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One answer, its transfer coding undone, its content coding kept.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) minor: u8,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) minor: u8,
     /// Names in lower case, in the order of the wire.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// All fields of one name, joined as a client may join them.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
     /// Whether the client may send its next request on this connection.
-    pub(super) fn persists(&self, request: &Request<'_>) -> bool {
+    pub(crate) fn persists(&self, request: &Request<'_>) -> bool {
         let connection = self.header("connection").unwrap_or_default().to_ascii_lowercase();
         let says = |word: &str| connection.split(',').any(|part| part.trim() == word);
         if request.is_http10() || self.minor == 0 { says("keep-alive") } else { !says("close") }
@@ -39,29 +39,29 @@ impl Answer {
 
 /// A request as bytes, with the little that a client has to know of its own request to read the answer.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'a>(pub(super) &'a [u8]);
+pub(crate) struct Request<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Request<'a> {
-    pub(super) fn line(&self) -> &'a [u8] {
+    pub(crate) fn line(&self) -> &'a [u8] {
         let end = self.0.iter().position(|&b| b == b'\r').unwrap_or(self.0.len());
         &self.0[..end]
     }
 
-    pub(super) fn method(&self) -> &'a [u8] {
+    pub(crate) fn method(&self) -> &'a [u8] {
         self.line().split(|&b| b == b' ').next().unwrap_or_default()
     }
 
     /// Up to and with the empty line.
-    pub(super) fn head(&self) -> &'a [u8] {
+    pub(crate) fn head(&self) -> &'a [u8] {
         let end = self.0.windows(4).position(|w| w == b"\r\n\r\n").map_or(self.0.len(), |at| at + 4);
         &self.0[..end]
     }
 
-    pub(super) fn body(&self) -> &'a [u8] {
+    pub(crate) fn body(&self) -> &'a [u8] {
         &self.0[self.head().len()..]
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let head = String::from_utf8_lossy(self.head());
         let mut lines = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
         lines.find(|(n, _)| n.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
@@ -82,7 +82,7 @@ impl<'a> Request<'a> {
 }
 
 /// Sends the request on a connection of its own and reads as many answers as were recorded, interim ones counted.
-pub(super) fn exchange(server: SocketAddr, request: Request<'_>, answers: usize) -> Result<Vec<Answer>, String> {
+pub(crate) fn exchange(server: SocketAddr, request: Request<'_>, answers: usize) -> Result<Vec<Answer>, String> {
     let stream = TcpStream::connect_timeout(&server, TIMEOUT).map_err(|e| format!("no connection: {e}"))?;
     stream
         .set_read_timeout(Some(TIMEOUT))
@@ -113,7 +113,7 @@ pub(super) fn exchange(server: SocketAddr, request: Request<'_>, answers: usize)
 }
 
 /// All answers of a recorded file.
-pub(super) fn recorded(file: &[u8], request: Request<'_>) -> Result<Vec<Answer>, String> {
+pub(crate) fn recorded(file: &[u8], request: Request<'_>) -> Result<Vec<Answer>, String> {
     let mut reader = Reader::new(file);
     let mut read = Vec::new();
     while let Some(answer) = reader.answer(request)? {
@@ -127,13 +127,13 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) {
     let _ = stream.write_all(bytes);
 }
 
-struct Reader<R> {
+pub(crate) struct Reader<R> {
     source: R,
     buffer: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
-    fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Self { source, buffer: Vec::new() }
     }
 
@@ -163,7 +163,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next answer, or `None` if the stream ends before its first byte.
-    fn answer(&mut self, request: Request<'_>) -> Result<Option<Answer>, String> {
+    pub(crate) fn answer(&mut self, request: Request<'_>) -> Result<Option<Answer>, String> {
         let (mut answer, head) = loop {
             if let Some(parsed) = parse_head(&self.buffer)? {
                 break parsed;
