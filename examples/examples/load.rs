@@ -36,7 +36,11 @@ fn main() -> Result<()> {
     let proxy = Proxy::start(&binary, dir.path())?;
 
     let once = submits(&proxy, dir.path())?;
-    println!("{SUBMITS} submits at once: {} ran, {} of them once", once.len(), once.values().filter(|runs| **runs == 1).count());
+    println!(
+        "{SUBMITS} submits at once: {} ran, {} of them once",
+        once.len(),
+        once.values().filter(|runs| **runs == 1).count()
+    );
 
     let began = Instant::now();
     polls(&proxy, FIRST)?;
@@ -45,7 +49,9 @@ fn main() -> Result<()> {
     let last = proxy.resident_kib()?;
     let rate = ALL as f64 / began.elapsed().as_secs_f64();
     let growth = last.saturating_sub(first);
-    println!("{ALL} polls by {CLIENTS} clients: {rate:.0} a second; resident {first} KiB after {FIRST}, {last} KiB after all: +{growth} KiB");
+    println!(
+        "{ALL} polls by {CLIENTS} clients: {rate:.0} a second; resident {first} KiB after {FIRST}, {last} KiB after all: +{growth} KiB"
+    );
 
     let ran_once = once.len() == SUBMITS && once.values().all(|runs| *runs == 1);
     if !ran_once {
@@ -79,7 +85,10 @@ fn submits(proxy: &Proxy, dir: &Path) -> Result<HashMap<String, usize>> {
             })
         })
         .collect();
-    let ids = workers.into_iter().map(|worker| worker.join().expect("a client does not panic")).collect::<Result<Vec<_>>>()?;
+    let ids = workers
+        .into_iter()
+        .map(|worker| worker.join().expect("a client does not panic"))
+        .collect::<Result<Vec<_>>>()?;
     println!("{SUBMITS} submits at once: answered in {} ms", began.elapsed().as_millis());
     let mut client = Client::connect(&proxy.address)?;
     for id in ids {
@@ -151,7 +160,11 @@ impl Proxy {
             }
             thread::yield_now();
         };
-        let address = told.split("\"main\":\"").nth(1).and_then(|rest| rest.split('"').next()).ok_or("no address in the ready file")?;
+        let address = told
+            .split("\"main\":\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .ok_or("no address in the ready file")?;
         Ok(Self { process, address: address.to_owned() })
     }
 
@@ -185,7 +198,10 @@ impl Client {
 
     fn call(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         let length = body.len();
-        write!(self.stream.get_mut(), "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        write!(
+            self.stream.get_mut(),
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).ok_or("no status line")?.parse()?;

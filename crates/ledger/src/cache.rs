@@ -23,8 +23,8 @@ const IDS_PER_ROW: usize = 3;
 pub(crate) struct Changes {
     pub(crate) rows: Vec<Arc<Row>>,
     pub(crate) removed: Vec<RowId>,
-    /// In the order of the changes: the last one holds. `None`: nobody's now.
-    pub(crate) ids: Vec<(Id, Option<RowId>)>,
+    /// New ones. Those that have left a row are not told: their row is gone too, or shown to nobody, and that is a miss.
+    pub(crate) ids: Vec<(Id, RowId)>,
 }
 
 /// The moment before a read.
@@ -130,10 +130,7 @@ impl Cache {
             if let Id::Native(_, native) = &id {
                 inner.texts.pop(native.as_str());
             }
-            match row {
-                Some(row) => inner.ids.put(id, row),
-                None => inner.ids.pop(&id),
-            };
+            inner.ids.put(id, row);
         }
     }
 }
@@ -200,22 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn removed_rows_and_moved_ids_are_forgotten() {
+    fn removed_rows_are_forgotten_and_ids_follow_the_latest() {
         let cache = Cache::new(4);
         cache.publish(Changes {
             rows: vec![row(1, 1), row(2, 1)],
-            ids: vec![(Id::Ordinal(1), Some(RowId(1))), (Id::Ordinal(2), Some(RowId(2)))],
+            ids: vec![(Id::Ordinal(1), RowId(1)), (Id::Ordinal(2), RowId(2))],
             ..Changes::default()
         });
         let mark = cache.mark();
         cache.learn_text(mark, "17", vec![RowId(2)]);
         let native = Id::Native("b".into(), "17".into());
-        cache.publish(Changes {
-            removed: vec![RowId(1)],
-            ids: vec![(Id::Ordinal(1), None), (Id::Ordinal(2), Some(RowId(1))), (native, Some(RowId(2)))],
-            ..Changes::default()
-        });
-        assert!(cache.by_id(&Id::Ordinal(1)).is_none() && cache.by_id(&Id::Ordinal(2)).is_none());
+        cache.publish(Changes { removed: vec![RowId(1)], ids: vec![(native, RowId(2))], ..Changes::default() });
+        assert!(cache.by_id(&Id::Ordinal(1)).is_none() && cache.by_id(&Id::Ordinal(2)).is_some());
         assert!(cache.by_text("17").is_none(), "another row may have that id now");
     }
 }

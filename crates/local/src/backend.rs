@@ -87,14 +87,7 @@ impl LocalBackend {
             listeners: Arc::default(),
             jobs: OnceCell::new(),
         };
-        Ok(Self {
-            name,
-            config,
-            dir,
-            tools,
-            jobs: Arc::new(jobs),
-            capabilities: Arc::new(capabilities()),
-        })
+        Ok(Self { name, config, dir, tools, jobs: Arc::new(jobs), capabilities: Arc::new(capabilities()) })
     }
 
     /// The `spark-submit` that runs batches, if any. Waits until it has been looked for.
@@ -129,7 +122,7 @@ fn capabilities() -> Capabilities {
     }
 }
 
-/// What nobody waits for: indexes of growing logs, folders of old jobs.
+/// What nobody waits for: indexes of growing logs, folders of old jobs, jobs for which there was no thread.
 async fn keep_up(opening: Weak<Opening>) {
     let mut ticks = tokio::time::interval(UPKEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -140,6 +133,7 @@ async fn keep_up(opening: Weak<Opening>) {
         let Some(jobs) = opening.jobs.get().cloned() else { continue };
         drop(opening);
         let work = spawn_blocking(move || {
+            jobs.pump();
             jobs.measure_growing(&mut measured, GROWTH);
             if count == 0 {
                 jobs.expire();

@@ -135,7 +135,9 @@ impl Jobs {
     fn find_all(self: &Arc<Self>) -> io::Result<()> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
-            let Some(id) = entry?.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else { continue };
+            let name = entry?.file_name();
+            let id = name.to_str().and_then(|name| Uuid::parse_str(name).ok());
+            let Some(id) = id.filter(|id| *name == *id.to_string()) else { continue };
             let folder = self.folder(id);
             if folder.is_whole() {
                 found.push(folder);
@@ -148,10 +150,12 @@ impl Jobs {
                 tracing::error!(batch.id = %folder.id, %error, "a job's folder cannot be read; it is left out");
             }
         }
-        Ok(())
+        // Only now: an end that is seen at once must not start a queued job before an older one is found.
+        let running = self.table().running();
+        running.into_iter().try_for_each(|id| watch::watch(self, id, Begin::Adopt))
     }
 
-    fn find(self: &Arc<Self>, folder: &Folder) -> io::Result<()> {
+    fn find(&self, folder: &Folder) -> io::Result<()> {
         let cancel_asked = folder.cancel_asked();
         let mut standing = folder.standing()?;
         if standing == Standing::Lost {
@@ -175,24 +179,24 @@ impl Jobs {
                 Job::running(meta.place, meta.into(), folder.started(), cancel_asked)
             }
         };
-        let runs = job.state == BatchState::Running;
-        self.table().insert(folder.id, job);
-        if runs {
-            if cancel_asked {
-                folder.ring()?;
-            }
-            watch::watch(self, folder.id, Begin::Adopt);
+        if cancel_asked && job.state == BatchState::Running {
+            folder.ring()?;
         }
+        self.table().insert(folder.id, job);
         Ok(())
     }
 
     /// Starts what may start.
-    fn pump(self: &Arc<Self>) {
+    pub(crate) fn pump(self: &Arc<Self>) {
         loop {
             let next = self.table().next_to_start(self.config().concurrency, self.clock.now());
             let Some(id) = next else { return };
+            if let Err(error) = watch::watch(self, id, Begin::Start) {
+                tracing::warn!(batch.id = %id, %error, "a job cannot be started now; it waits");
+                self.table().put_back(id);
+                return;
+            }
             self.tell(id);
-            watch::watch(self, id, Begin::Start);
         }
     }
 
@@ -223,17 +227,25 @@ impl Jobs {
         let id = intent.marker.uuid;
         let folder = self.folder(id);
         let meta = Meta::new(place, &intent.principal, intent.project.as_ref(), &intent.spec);
-        let made = Uploads::new(folder.path(), &intent.files).and_then(|uploads| {
-            make_folder(&folder).map_err(Error::internal)?;
-            folder.fill(&meta, &plan.request, &uploads.sources()).map_err(Error::internal)
-        });
-        if let Err(error) = made {
-            let removed = folder.remove();
+        let filled = match Uploads::new(folder.path(), &intent.files) {
+            Ok(uploads) => make_folder(&folder).map(|()| folder.fill(&meta, &plan.request, &uploads.sources())),
+            Err(error) => {
+                self.table().give_back(id);
+                return Err(SubmitError::Refused(error));
+            }
+        };
+        // What was made is taken back. If that fails the place stays taken, so that nobody believes the job to be absent.
+        let failed = match filled {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some((folder.remove().is_ok(), error)),
+            Err(error) => Some((error.kind() != io::ErrorKind::AlreadyExists, error)),
+        };
+        if let Some((gone, error)) = failed {
+            if !gone {
+                return Err(SubmitError::Unknown(Error::internal(error)));
+            }
             self.table().give_back(id);
-            return Err(match removed {
-                Err(removal) if removal.kind() != io::ErrorKind::NotFound => SubmitError::Unknown(error),
-                _ => SubmitError::NotSent(error),
-            });
+            return Err(SubmitError::NotSent(Error::internal(error)));
         }
         let job = Job::queued(place, About::from(meta));
         self.table().insert(id, job);
@@ -258,6 +270,9 @@ impl Jobs {
             return Err(Error::new(kind, "the job is still being written to disk"));
         }
         if self.table().get(id).is_none() {
+            if self.folder(id).is_whole() {
+                return Err(Error::internal("the job's folder is there, but could not be read at the start"));
+            }
             // A folder is its own witness: there is nothing that could have lost its memory.
             return Ok(Sighting::Absent { others_seen: true });
         }
@@ -288,7 +303,7 @@ impl Jobs {
                 Ok(None) => {
                     // A runner that an earlier process started has just got to it.
                     self.table().take_on(id, self.clock.now());
-                    watch::watch(self, id, Begin::Adopt);
+                    watch::watch(self, id, Begin::Adopt).map_err(Error::internal)?;
                     self.ring(&folder).map(|_| Effect::Accepted)
                 }
                 Err(error) => {

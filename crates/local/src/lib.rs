@@ -1,9 +1,9 @@
 //! The embedded backend: a batch runs here and now, as a process of this machine.
 //!
 //! Spark is used where there is one; otherwise Python programs, archives and executables are run as they are. What makes it more than a
-//! `fork` is that the proxy may be killed at any moment: each job has a folder that says all there is to say about it ([`folder`]), and a
-//! runner, this same binary in a hidden mode ([`run_job`]), that outlives the proxy and writes the end down ([`runner`]). A proxy that
-//! comes back reads the folders and goes on ([`jobs`]).
+//! `fork` is that the proxy may be killed at any moment: each job has a folder that says all there is to say about it (`folder`), and a
+//! runner, this same binary in a hidden mode ([`run_job`]), that outlives the proxy and writes the end down (`runner`). A proxy that
+//! comes back reads the folders and goes on (`jobs`).
 //!
 //! Trust goes by locks on open files, which the kernel takes back however a process dies; never by the number of a process. Linux only.
 //!

@@ -208,6 +208,15 @@ impl Table {
         }
     }
 
+    /// A job that was taken on could not be started.
+    pub(crate) fn put_back(&mut self, id: Uuid) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state == BatchState::Starting) {
+            job.state = BatchState::Queued;
+            self.running -= 1;
+            self.queue.insert(job.place.seq);
+        }
+    }
+
     /// The job's own process runs.
     pub(crate) fn runs(&mut self, id: Uuid, started: Option<Millis>, now: Millis) -> bool {
         match self.jobs.get_mut(&id) {
@@ -314,6 +323,8 @@ mod tests {
         assert!(!table.end(Uuid::from_u128(1), &exit(How::Code(1))), "an end stays");
         assert_eq!((next(&mut table), next(&mut table)), (Some(2), None));
         assert!(add(&mut table, 4));
+        table.put_back(Uuid::from_u128(2));
+        assert_eq!((next(&mut table), next(&mut table)), (Some(2), None), "it keeps its place");
     }
 
     #[test]

@@ -32,26 +32,20 @@ pub(crate) enum Begin {
     Adopt,
 }
 
-/// Watches a job to its end.
-pub(crate) fn watch(jobs: &Arc<Jobs>, id: Uuid, begin: Begin) {
+/// Watches a job to its end. Fails where there are no more threads; nothing has begun then.
+pub(crate) fn watch(jobs: &Arc<Jobs>, id: Uuid, begin: Begin) -> io::Result<()> {
     let folder = jobs.folder(id);
     let command = (begin == Begin::Start).then(|| jobs.runner(&folder));
     let weak = Arc::downgrade(jobs);
-    let thread = thread::Builder::new().name("job-watch".to_owned()).spawn({
-        let folder = folder.clone();
-        move || {
-            let exit = follow(&weak, &folder, command).unwrap_or_else(|error| unseen(&folder, &error));
-            if let Some(jobs) = weak.upgrade() {
-                jobs.ended(id, &exit);
-                jobs.measure(id);
-            }
+    let thread = thread::Builder::new().name("job-watch".to_owned());
+    let watching = thread.spawn(move || {
+        let exit = follow(&weak, &folder, command).unwrap_or_else(|error| unseen(&folder, &error));
+        if let Some(jobs) = weak.upgrade() {
+            jobs.ended(id, &exit);
+            jobs.measure(id);
         }
     });
-    if let Err(error) = thread {
-        let how = How::NotStarted(format!("the job could not be started: {error}"));
-        let exit = Exit { how, cancelled: folder.cancel_asked(), started_ms: None, ended_ms: SystemClock.now().0 };
-        jobs.ended(id, &exit);
-    }
+    watching.map(drop)
 }
 
 /// The folder cannot be read: nothing can be said of the job but that it is lost.

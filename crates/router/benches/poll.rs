@@ -69,11 +69,7 @@ fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerServic
         dialects: vec![Arc::new(plain::Plain::new("plain"))],
         backends: vec![BackendSlot { name: "here".into(), backend, limits: CallLimits::default() }],
         routing: Routing {
-            rules: vec![RouteRule {
-                matches: RouteMatch::default(),
-                to: "here".into(),
-                policies: Policies::default(),
-            }],
+            rules: vec![RouteRule { matches: RouteMatch::default(), to: "here".into(), policies: Policies::default() }],
         },
         ledger: batchlingua_ledger::open("memory:", options).expect("a ledger"),
         clock,

@@ -47,11 +47,11 @@ impl Access {
     }
 
     fn knows(&self, host: &str) -> bool {
-        let name = name_of(host).to_ascii_lowercase();
-        let loopback = name == "localhost"
-            || name.ends_with(".localhost")
-            || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        loopback || self.hosts.contains(&name)
+        let name = name_of(host);
+        let loopback = name.eq_ignore_ascii_case("localhost")
+            || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || name.to_ascii_lowercase().ends_with(".localhost");
+        loopback || self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
     }
 }
 

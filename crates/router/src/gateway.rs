@@ -2,7 +2,14 @@
 //!
 //! A `Gateway` is built as a whole from checked parts and never changed: a reload builds another one. Calls in flight keep theirs.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use batchlingua_core::{
     Backend, BackendName, Batch, BatchId, Claim, Clock, Context, DialectName, Entry, Error, ErrorKind, Health, Holder,
@@ -135,6 +142,8 @@ pub struct Gateway {
     pub(crate) stop: CancellationToken,
     /// Rows as they change.
     pub(crate) changed: broadcast::Sender<RowId>,
+    /// How many changes there were.
+    changes: AtomicU64,
     /// When which batch was last seen.
     pub(crate) sightings: Sightings,
     /// Submits that a task of this process works on.
@@ -163,6 +172,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             changed: broadcast::channel(1024).0,
+            changes: AtomicU64::new(0),
             sightings: Sightings::default(),
             open: OpenIntents::default(),
             began,
@@ -298,9 +308,15 @@ impl Gateway {
             self.observer.state(&now.backend, now.batch.state);
         }
         if moved || before.phase != now.phase {
+            self.changes.fetch_add(1, Ordering::SeqCst);
             // Nobody waiting is no fault.
             let _ = self.changed.send(now.row);
         }
+    }
+
+    /// How many changes there were: none between two looks means that what was read at the first still holds.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// Until this row may have changed. `false`: the time is over, or the proxy stops.

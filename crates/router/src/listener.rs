@@ -330,6 +330,7 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     Ok(Answer { response, streamed })
 }
 
+/// A poll is what there is most of, so only its future lies within the request's own; what the others need would be moved about with it.
 async fn run(
     gateway: &Arc<Gateway>,
     ctx: &Context,
@@ -341,12 +342,12 @@ async fn run(
         Operation::Submit(submission) => {
             // Made only where somebody will compare it.
             let fingerprint = if submission.key.is_some() { fingerprint.digest(ctx).await? } else { [0; 32] };
-            submit::submit(gateway, ctx, *submission, fingerprint, spool).await
+            submit::submit(gateway, ctx, *submission, fingerprint, spool).boxed().await
         }
         Operation::Get(wanted, detail) => view::get(gateway, ctx, &wanted, detail).await,
-        Operation::List(query) => view::list(gateway, ctx, &query).await,
-        Operation::Log(wanted, query) => logs::log(gateway, ctx, &wanted, &query).await,
-        Operation::Control(selection, action) => control::control(gateway, ctx, selection, action).await,
+        Operation::List(query) => view::list(gateway, ctx, &query).boxed().await,
+        Operation::Log(wanted, query) => logs::log(gateway, ctx, &wanted, &query).boxed().await,
+        Operation::Control(selection, action) => control::control(gateway, ctx, selection, action).boxed().await,
     }
 }
 

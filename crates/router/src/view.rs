@@ -75,9 +75,22 @@ pub(crate) async fn get(
     wanted: &BatchRef,
     detail: Detail,
 ) -> Result<Reply<BatchId>> {
+    let changes = gateway.changes();
     let entry = resolve(gateway, ctx, wanted).await?;
     let (batch, notes) = show(gateway, ctx, &entry, detail).await?;
+    let batch = if gateway.changes() == changes { batch } else { latest(gateway, batch).await };
     Ok(Reply { outcome: Outcome::Batch(batch), notes })
+}
+
+/// The batch as it now stands. While its backend was asked, and perhaps for long, another request may have shown more of it already.
+async fn latest(gateway: &Gateway, shown: Arc<Batch<BatchId>>) -> Arc<Batch<BatchId>> {
+    match gateway.ledger.find(&BatchRef::Uuid(shown.id.uuid), &gateway.own_scope(None)).await {
+        Ok(Some(now)) if (now.batch.attempt, now.batch.state) != (shown.attempt, shown.state) => {
+            let Batch { log_tail, steps, .. } = Arc::unwrap_or_clone(shown);
+            Arc::new(Batch { log_tail, steps, ..Arc::unwrap_or_clone(now.batch) })
+        }
+        Ok(_) | Err(_) => shown,
+    }
 }
 
 /// A row as it is to be shown now.

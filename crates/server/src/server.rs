@@ -26,6 +26,11 @@ use crate::{
 /// A scraper and a few probes need no more, and theirs must not be taken by clients.
 const ADMIN_CONNECTIONS: usize = 64;
 
+/// How long a ledger may still be in use when it is opened. A process that is killed while it starts a job leaves its locks to that child until
+/// the child has become another program, and whoever starts the next proxy at once would find them taken.
+const LAST_HOLDER: Duration = Duration::from_secs(3);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Why a proxy could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -185,8 +190,22 @@ async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
 
 async fn open_ledger(config: LedgerConfig) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
     let options = batchlingua_ledger::Options { first_ordinal: config.first_ordinal, ..Default::default() };
-    let open = move || batchlingua_ledger::open(&config.url, options);
-    Ok(tokio::task::spawn_blocking(open).await.expect("opening a ledger does not panic")?)
+    let give_up = tokio::time::Instant::now() + LAST_HOLDER;
+    let mut is_told = false;
+    loop {
+        let (url, options) = (config.url.clone(), options.clone());
+        let open = move || batchlingua_ledger::open(&url, options);
+        match tokio::task::spawn_blocking(open).await.expect("opening a ledger does not panic") {
+            Err(LedgerError::InUse { .. }) if tokio::time::Instant::now() < give_up => {
+                if !is_told {
+                    info!("the ledger is still in use; waiting");
+                    is_told = true;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 fn listener_parts(config: ListenerConfig, bound: SocketAddr) -> ListenerParts {

@@ -17,7 +17,9 @@ mod json;
 mod route;
 mod settings;
 
-pub use adapter::{Adapter, Decoded, Dialect, DialectMaker, OpenContext, Opener, Platform, PlatformMaker, encode_reply};
+pub use adapter::{
+    Adapter, Decoded, Dialect, DialectMaker, OpenContext, Opener, Platform, PlatformMaker, encode_reply,
+};
 pub use basic::basic_credentials;
 pub use body::{Body, BodyError, Part, RequestBody};
 pub use coding::{Coding, decode_body, encode_body};

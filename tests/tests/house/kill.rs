@@ -3,6 +3,7 @@
 //! Jobs are real processes. Where a kill has to come at a certain point, the job itself says when that is (it has begun, it was told to end);
 //! where it is to come anywhere within a call, the rounds spread it over the time that such a call takes.
 
+use std::fs::{self, File};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,30 @@ fn queued_jobs_run_in_their_order() {
     assert_eq!(jobs.begun(), ["first", "second", "third", "fourth", "fifth"]);
     let ids: Vec<u64> = client.list().iter().filter_map(|batch| batch["id"].as_u64()).collect();
     assert_eq!(ids, [first].into_iter().chain(queued).collect::<Vec<_>>(), "the list is in the order of submits");
+}
+
+/// A proxy that is killed while it starts a job leaves its locks to the child for a moment. Here the test holds the ledger's for longer.
+#[test]
+fn the_next_proxy_waits_for_what_the_killed_one_has_left() {
+    let jobs = Jobs::new();
+    let config = jobs.config(8);
+    let lock = config.dir.join("ledger.db.lock");
+    let mut proxy = Proxy::start(config);
+    let id = proxy.client().submit(&jobs.quick("before"));
+    proxy.kill();
+    let lock = File::open(lock).expect("the ledger has a lock");
+    lock.lock().expect("the lock of the killed one is free");
+    let said = proxy.stderr_file();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            until("the next one to find the ledger in use", || {
+                fs::read_to_string(&said).is_ok_and(|text| text.contains("still in use"))
+            });
+            drop(lock);
+        });
+        proxy.start_again();
+    });
+    proxy.client().until_state(id, &["success"]);
 }
 
 /// How long such a call takes, to spread kills over it.

@@ -117,6 +117,11 @@ impl Proxy {
         said(&self.config)
     }
 
+    /// Where it writes that.
+    pub(crate) fn stderr_file(&self) -> PathBuf {
+        stderr_of(&self.config)
+    }
+
     /// Kilobytes of memory that the process holds now.
     pub(crate) fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the proxy runs");

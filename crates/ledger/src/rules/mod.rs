@@ -50,10 +50,7 @@ impl Rules {
 
     /// The next integer that nobody has. It is lost if nothing comes of it, as Livy's are.
     fn take_ordinal(&self, table: &mut dyn Table) -> Result<u32, LedgerError> {
-        let mut ordinal = table.next_ordinal()?.max(self.first_ordinal);
-        while table.whose(&Id::Ordinal(ordinal))?.is_some() {
-            ordinal = ordinal.saturating_add(1);
-        }
+        let ordinal = table.next_ordinal()?.max(self.first_ordinal);
         if ordinal > MAX_ORDINAL {
             return Err(LedgerError::OrdinalsUsedUp);
         }

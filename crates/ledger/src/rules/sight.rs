@@ -68,8 +68,6 @@ impl Rules {
             // Its absence was believed too early. A job that runs and cannot be named is the worst answer.
             Phase::Failed => {
                 tracing::warn!(row = row.id().0, backend = %row.entry.backend, "a submit that was given up runs after all");
-                let mut row = row;
-                row.batch_mut().times.ended = None;
                 self.accept(table, row, seen, self.clock.now()).map(Bound::Row)
             }
         }

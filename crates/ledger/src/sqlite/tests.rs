@@ -9,7 +9,7 @@ use std::{
 use batchlingua_core::{
     BatchRef, BatchSpec, Claim, ErrorKind, Health, Holder, Intended, Ledger, Marker, NewIntent, Principal, Scope, Uuid,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, types::Value};
 use tempfile::TempDir;
 
 use super::{SqliteLedger, schema};
@@ -104,6 +104,24 @@ async fn a_group_of_one_is_durable_by_itself() {
     let dir = TempDir::new().expect("a folder can be made");
     let ledger = opened(&dir, 1);
     assert_eq!(three_together(&dir, &ledger).await, 1);
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_and_makes_a_newer_row() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 256);
+    ledger.intend(intent(1)).await.expect("the ledger takes intents");
+    ledger.hide(&[batchlingua_core::RowId(1)], &"livy".into()).await.expect("rows can be hidden");
+    let seen = ledger.write(|_, tx| {
+        let word = |pragma: &str| tx.connection.pragma_query_value(None, pragma, |value| value.get::<_, Value>(0));
+        let words = (word("synchronous"), word("journal_mode"));
+        let row = super::tx::get(tx.connection, batchlingua_core::RowId(1))?;
+        Ok((words, row.map(|row| row.revision)))
+    });
+    let ((synchronous, mode), revision) = seen.await.expect("it can be asked");
+    assert_eq!(synchronous, Ok(Value::Integer(2)), "FULL");
+    assert_eq!(mode, Ok(Value::Text("wal".to_owned())));
+    assert_eq!(revision, Some(2));
 }
 
 /// No more pages than there are, or as many as one likes: a disk that is full, and then no longer.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{BackendName, DialectName, Holder, KeptLog, Millis, RowId, Uuid};
+use batchlingua_core::{BackendName, DialectName, Holder, KeptLog, Millis, RowId};
 use rusqlite::{
     CachedStatement, Connection, OptionalExtension, Params, params, params_from_iter,
     types::{FromSql, Value},
@@ -46,18 +46,6 @@ impl<'c> Tx<'c> {
 
     fn write(&self, sql: &str, values: impl Params) -> Result<(), LedgerError> {
         prepared(self.connection, sql).map_err(unwritable)?.execute(values).map(drop).map_err(unwritable)
-    }
-
-    fn ids_of(&self, row: RowId) -> Result<Vec<Id>, LedgerError> {
-        let mut statement =
-            prepared(self.connection, "SELECT kind, text, space FROM ids WHERE row = ?").map_err(unreadable)?;
-        let mut rows = statement.query([row.0]).map_err(unreadable)?;
-        let mut ids = Vec::new();
-        while let Some(sql) = rows.next().map_err(unreadable)? {
-            let cell = |at| sql.get::<_, String>(at).map_err(unreadable);
-            ids.push(id_of(&cell(0)?, &cell(1)?, cell(2)?)?);
-        }
-        Ok(ids)
     }
 
     fn note(&mut self, row: Row) -> Arc<Row> {
@@ -130,29 +118,22 @@ impl Table for Tx<'_> {
     fn put_id(&mut self, id: Id, row: RowId) -> Result<(), LedgerError> {
         let (kind, text, space) = id_cells(&id);
         self.write("INSERT INTO ids (kind, text, space, row) VALUES (?, ?, ?, ?)", params![kind, text, space, row.0])?;
-        self.changes.ids.push((id, Some(row)));
+        self.changes.ids.push((id, row));
         Ok(())
     }
 
     fn free_id(&mut self, id: &Id) -> Result<(), LedgerError> {
-        self.write("DELETE FROM ids WHERE kind = ? AND text = ? AND space = ?", id_cells(id))?;
-        self.changes.ids.push((id.clone(), None));
-        Ok(())
+        self.write("DELETE FROM ids WHERE kind = ? AND text = ? AND space = ?", id_cells(id))
     }
 
     fn move_ids(&mut self, from: RowId, to: RowId) -> Result<(), LedgerError> {
-        let ids = self.ids_of(from)?;
-        self.write("UPDATE ids SET row = ?2 WHERE row = ?1", [from.0, to.0])?;
-        self.changes.ids.extend(ids.into_iter().map(|id| (id, Some(to))));
-        Ok(())
+        self.write("UPDATE ids SET row = ?2 WHERE row = ?1", [from.0, to.0])
     }
 
     fn remove(&mut self, row: RowId) -> Result<(), LedgerError> {
-        let ids = self.ids_of(row)?;
         self.write("DELETE FROM ids WHERE row = ?", [row.0])?;
         self.write("DELETE FROM kept_logs WHERE row = ?", [row.0])?;
         self.write("DELETE FROM batches WHERE row = ?", [row.0])?;
-        self.changes.ids.extend(ids.into_iter().map(|id| (id, None)));
         self.changes.removed.push(row);
         Ok(())
     }
@@ -229,16 +210,6 @@ fn id_cells(id: &Id) -> (&'static str, String, String) {
         Id::Ordinal(ordinal) => ("ordinal", ordinal.to_string(), String::new()),
         Id::Native(backend, native) => ("native", native.to_string(), backend.to_string()),
     }
-}
-
-fn id_of(kind: &str, text: &str, space: String) -> Result<Id, LedgerError> {
-    let id = match kind {
-        "uuid" => Uuid::try_parse(text).ok().map(Id::Uuid),
-        "ordinal" => text.parse().ok().map(Id::Ordinal),
-        "native" => Some(Id::Native(space.into(), text.into())),
-        _ => None,
-    };
-    id.ok_or_else(|| LedgerError::Corrupt(format!("'{text}' as an id of the kind '{kind}'")))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use batchlingua_core::{Backend, BatchState, Lines, NativeId, SystemClock};
+use batchlingua_core::{Backend, BatchState, Lines, NativeId, SubmitError, SystemClock, Uuid};
 use batchlingua_local::{Config, LocalBackend};
 
 use crate::{
@@ -187,4 +187,13 @@ async fn remainders_are_swept_up_and_strangers_left_alone() {
     let page = house.backend.scan(&context(), None).await.expect("a page");
     assert_eq!(page.total, Some(0), "one bad folder does not keep the others out");
     assert!(!half_made.exists() && broken.exists() && stranger.exists());
+
+    // Its job may have run: it is neither absent nor to be made again.
+    let mut intent = shell("true");
+    intent.marker.uuid = Uuid::from_u128(0x22222222_2222_4222_8222_222222222222);
+    assert!(house.backend.look_up(&context(), &intent.marker).await.is_err());
+    let plan = house.backend.plan(intent).expect("a plan");
+    let refused = house.backend.submit(&context(), plan).await;
+    assert!(matches!(refused, Err(SubmitError::Unknown(_))), "{refused:?}");
+    assert!(broken.exists());
 }

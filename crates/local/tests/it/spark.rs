@@ -135,11 +135,14 @@ async fn fields_are_read_in_livys_order_and_its_lists_are_merged() {
     };
     spec.conf.set("spark.submit.pyFiles", "/srv/apps/b.py hdfs:///c.py,,");
     spec.conf.set("spark.archives", "hdfs:///y.zip");
+    spec.conf.set("spark.files", "/srv/apps/f.csv");
     assert_eq!(
         told(&mut house, spec).await,
         [
             "--py-files",
             "file:///srv/apps/a.py,file:///srv/apps/b.py,hdfs:///c.py",
+            "--conf",
+            "spark.files=file:///srv/apps/f.csv",
             "--conf",
             "spark.archives=file:///srv/apps/x.zip#x,hdfs:///y.zip",
             "--conf",

@@ -187,6 +187,25 @@ async fn a_state_does_not_go_backwards_nor_does_the_backends_own_word() {
     assert_eq!((then.text_of("state").as_str(), then.text_of("word").as_str()), ("running", ""));
 }
 
+/// One poll hangs; another request has shown the end before the first one gives up on its backend.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_has_waited_long_shows_what_others_have_seen_meanwhile() {
+    let (clock, backend) = backend();
+    let house = House::over(clock, Arc::new(backend.telling_changes()), |_| {});
+    let (uuid, native) = house.running("a").await;
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.hold(Point::Get);
+    let poll = tokio::spawn({
+        let (house, path) = (house.clone(), format!("/jobs/{uuid}/state"));
+        async move { house.get(&path).await }
+    });
+    house.backend.until_held(Point::Get, 1).await;
+    house.backend.advance(&native, BatchState::Succeeded);
+    house.settle_down().await;
+    assert_eq!(house.get("/jobs?state=succeeded").await.json["total"], 1);
+    assert_eq!(poll.await.expect("an answer").text_of("state"), "succeeded");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_may_come_back_to_life_is_asked_for_again() {
     let (clock, backend) = backend();

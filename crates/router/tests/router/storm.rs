@@ -271,6 +271,5 @@ fn the_promises_hold_in_any_weather() {
             live(&mut house, &told, &mut dice, &mut number, steps);
         }
         heal_and_check(house.expect("it lived"), &told, seed);
-        eprintln!("{seed}");
     }
 }

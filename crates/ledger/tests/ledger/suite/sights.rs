@@ -221,6 +221,13 @@ pub(crate) async fn times_are_kept_as_they_were_first_told(house: House) {
     let ended = times(told(BatchState::Succeeded, at(2), at(10))).await;
     assert_eq!((ended.created, ended.started, ended.ended, ended.modified), (START, at(2), at(10), START));
     assert_eq!(times(told(BatchState::Succeeded, at(2), at(11))).await.ended, at(10));
+    // One that ran before it was first seen began when its backend says, not when it was seen.
+    let foreign = house.bind("here", seen("17", BatchState::Running)).await.expect("a row is made");
+    house.clock.go(MINUTE);
+    assert_eq!(house.observe(observation(foreign.row, BatchState::Running)).await.batch.times, foreign.batch.times);
+    let told = Observation { row: foreign.row, ..told(BatchState::Running, at(4), None) };
+    let known = house.observe(told).await.batch.times;
+    assert_eq!((known.started, known.modified), (at(4), START.plus(MINUTE)));
     // A batch that nobody saw running has no time at which it began.
     let entry = house.accepted(intent(), "k").await;
     assert_eq!(house.observe(observation(entry.row, BatchState::Failed)).await.batch.times.started, None);
