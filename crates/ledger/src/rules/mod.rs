@@ -1,8 +1,8 @@
 //! What the ledger promises, once for all engines: one intent is at most one job, one job is one row, an id is never given twice, and a
 //! state never goes backwards.
 //!
-//! Each rule runs inside one transaction of an engine ([`Table`]), alone. `submit` is the life of an intent up to its verdict, `sight` is what
-//! was seen on the backends and what clients asked of batches that run.
+//! Each rule runs inside one transaction of an engine ([`Table`]), alone. `submit` is the life of an intent up to its verdict, `sight` is
+//! what was seen on the backends and what clients asked of batches that run.
 
 mod sight;
 mod submit;

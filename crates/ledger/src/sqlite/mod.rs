@@ -1,7 +1,7 @@
 //! The ledger of one process: one SQLite file.
 //!
-//! One thread writes, two read (one for single rows, one for lists, so that a long list keeps no poll waiting), and async callers reach them by
-//! channels. Hot rows are answered from memory and reach no thread at all; so are sights that show nothing new.
+//! One thread writes, two read (one for single rows, one for lists, so that a long list keeps no poll waiting), and async callers reach
+//! them by channels. Hot rows are answered from memory and reach no thread at all; so are sights that show nothing new.
 
 mod columns;
 mod file;

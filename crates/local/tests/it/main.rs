@@ -1,6 +1,7 @@
 //! The local backend with real processes. Nothing here sleeps: jobs wait at FIFOs, tests wait for changes.
 
 mod cancel;
+mod conformance;
 mod intents;
 mod lifecycle;
 mod logs;
