@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use batchlingua_core::{Entry, Retention};
 use futures_util::{StreamExt, stream};
 
-use crate::{Gateway, control};
+use crate::{Gateway, control, view};
 
 /// How often asked-for ends that are not seen yet are asked for again.
 const REPEAT_CANCEL: Duration = Duration::from_secs(5);
@@ -29,8 +29,13 @@ pub(crate) async fn repeat_cancels(gateway: Arc<Gateway>) {
 }
 
 async fn repeat(gateway: &Arc<Gateway>, entry: Entry) {
-    if let Err(error) = control::repeat_cancel(gateway, &entry).await {
-        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a cancel could not be repeated");
+    match control::repeat_cancel(gateway, &entry).await {
+        Ok(()) => {}
+        // Said by whoever walks it, once for the backend and not for each wish.
+        Err(error) if view::is_silence(&error) => {}
+        Err(error) => {
+            tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a cancel could not be repeated");
+        }
     }
 }
 

@@ -7,8 +7,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Action, App, BatchId, BatchRef, BatchState, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind, Filter,
-    ListQuery, NativeId, Notes, Observation, Outcome, Phase, Reply, Result, Selection, Window,
+    Action, BatchId, BatchRef, BatchState, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind, Filter,
+    ListQuery, Notes, Outcome, Phase, Reply, Result, Selection, Window,
 };
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
@@ -135,7 +135,10 @@ async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: 
         // It is still being submitted: the background repeats the wish as soon as it can be said.
         return Ok(Effect::Accepted);
     };
-    keep_log(gateway, ctx, stack, entry, native).await;
+    // Some products drop the log with the cancel, before its end can be seen.
+    if !stack.can().cheap_reads && entry.batch.state != BatchState::Queued {
+        logs::keep(gateway, ctx, stack, entry, native).await;
+    }
     let told = match stack.control(ctx, native, Action::Cancel).await {
         Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => Some(state),
         Ok(Effect::Accepted | Effect::NothingToDo) => None,
@@ -163,26 +166,6 @@ async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: 
             return Ok(Effect::Accepted);
         }
         pause = (pause * 2).min(LOOK_EVERY);
-    }
-}
-
-/// Some products drop the log with the cancel, before its end can be seen.
-async fn keep_log(gateway: &Arc<Gateway>, ctx: &Context, stack: &Arc<Stack>, entry: &Entry, native: &NativeId) {
-    let stays = stack.can().cheap_reads || entry.batch.state == BatchState::Queued;
-    let Some(log) = (if stays { None } else { logs::last_page(ctx, stack, native).await }) else { return };
-    let observation = Observation {
-        row: entry.row,
-        state: entry.batch.state,
-        attempt: None,
-        revival: stack.can().revival,
-        times: entry.batch.times,
-        app: App::default(),
-        diagnostic: None,
-        log: Some(log),
-    };
-    if let Err(error) = gateway.ledger.observe(&[observation]).await {
-        // The wish counts more than its log.
-        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the log of a batch cannot be kept");
     }
 }
 

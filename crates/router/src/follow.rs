@@ -137,8 +137,13 @@ pub(crate) async fn freshen(gateway: &Arc<Gateway>, ctx: &Context) {
         let asked = reachable.as_ref().is_none_or(|names| names.contains(stack.name()));
         asked && !stack.can().cheap_reads && stack.walks.is_old(gateway.limits.list_freshness)
     });
-    // Too long: the page is older then.
-    let _ = timeout(FRESHEN_WAIT, future::join_all(old.map(|stack| stack.walks.next()))).await;
+    let walks = future::join_all(old.map(|stack| stack.walks.next()));
+    tokio::select! {
+        // Nobody walks any more.
+        () = gateway.stop.cancelled() => {}
+        // Too long: the page is older then.
+        _ = timeout(FRESHEN_WAIT, walks) => {}
+    }
 }
 
 /// Whether it came to its end.

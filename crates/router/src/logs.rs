@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BatchId, BatchRef, Context, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource, NativeId, Notes, Outcome,
-    Phase, Reply, Result,
+    App, BatchId, BatchRef, Context, Entry, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource, NativeId,
+    Notes, Observation, Outcome, Phase, Reply, Result,
 };
 
 use crate::{Gateway, stack::Stack, view};
@@ -63,6 +63,24 @@ pub(crate) async fn last_page(ctx: &Context, stack: &Stack, native: &NativeId) -
             tracing::warn!(native = %native, "the log of a batch cannot be kept: it does not come in time");
             None
         }
+    }
+}
+
+/// Keeps the last page of a batch's log as it is now; its state stays what it is.
+pub(crate) async fn keep(gateway: &Gateway, ctx: &Context, stack: &Stack, entry: &Entry, native: &NativeId) {
+    let Some(log) = last_page(ctx, stack, native).await else { return };
+    let observation = Observation {
+        row: entry.row,
+        state: entry.batch.state,
+        attempt: None,
+        revival: stack.can().revival,
+        times: entry.batch.times,
+        app: App::default(),
+        diagnostic: None,
+        log: Some(log),
+    };
+    if let Err(error) = gateway.ledger.observe(&[observation]).await {
+        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the log of a batch cannot be kept");
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     Gateway,
     gateway::merge,
+    logs,
     refusal::{self, recalled},
     stack::Stack,
     submit::identity,
@@ -207,11 +208,20 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
     }
 }
 
-/// Brings the row of an accepted submit up to date: a backend that tells changes may have told some before the row had its id.
-pub(crate) async fn catch_up(gateway: &Arc<Gateway>, stack: &Stack, row: &Entry) {
+/// Brings the row of an accepted submit up to date: a backend that tells changes may have told some before the row had its id, and a job
+/// that was over with its answer has a log to be kept.
+pub(crate) async fn catch_up(gateway: &Arc<Gateway>, stack: &Arc<Stack>, row: &Entry) {
     let ctx = gateway.own_context(stack.timeout());
-    if let Err(error) = view::show(gateway, &ctx, row, Detail::State).await {
-        tracing::debug!(batch.id = %row.batch.id.uuid, cause = error.detail(), "a new batch is seen at the next look");
+    let look = async {
+        match &row.batch.id.native {
+            Some(native) if row.batch.state.is_end() => logs::keep(gateway, &ctx, stack, row, native).await,
+            // What cannot be seen now is seen at the next look.
+            _ => _ = view::show(gateway, &ctx, row, Detail::State).await,
+        }
+    };
+    tokio::select! {
+        () = gateway.stop.cancelled() => {}
+        () = look => {}
     }
 }
 

@@ -31,10 +31,10 @@ const HEADROOM: Duration = Duration::from_millis(500);
 struct Wish {
     ctx: Context,
     new: NewIntent,
-    plan: Plan,
     stack: Arc<Stack>,
-    /// What the client is told of lost fields.
-    told: Vec<Fate>,
+    /// What is sent and what the client is told of lost fields; or why it cannot be sent. With a key that is not yet the answer: an earlier
+    /// submit may have had another one, when the file was still there or the backend still took batches.
+    plan: Result<(Plan, Vec<Fate>)>,
     /// Uploaded files stay until the outcome is definite.
     _spool: Spool,
 }
@@ -77,7 +77,7 @@ pub(crate) async fn submit(
         };
         break match begun {
             Ok(Begun::Sending(id, outcome)) => {
-                let unmapped = wish.told.clone();
+                let unmapped = wish.told().to_vec();
                 drop(wish);
                 // The task writes the audit when it knows the outcome, whether this client is still there or not.
                 return wait(id, patience, outcome, Notes { unmapped, stale_seconds: None, backend: Some(backend) })
@@ -124,9 +124,14 @@ fn wish(
         files: Arc::new(submission.files),
         principal: ctx.principal.clone(),
         project: submission.project.clone(),
-    })?;
-    stack.admit(&plan)?;
-    let told = rule.policies.apply(&rule.to, &plan.fates)?;
+    });
+    let plan = plan.and_then(|plan| {
+        stack.admit(&plan)?;
+        let told = rule.policies.apply(&rule.to, &plan.fates)?;
+        Ok((plan, told))
+    });
+    let plan = if submission.key.is_some() { plan } else { Ok(plan?) };
+    let fates = plan.as_ref().map_or(&[][..], |(plan, _)| &plan.fates);
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();
     let new = NewIntent {
         marker,
@@ -136,12 +141,18 @@ fn wish(
         principal: ctx.principal.clone(),
         project: submission.project,
         spec,
-        unmapped: plan.fates.iter().filter(|fate| fate.is_lost()).cloned().collect(),
+        unmapped: fates.iter().filter(|fate| fate.is_lost()).cloned().collect(),
         key: submission.key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
         unique_name: submission.unique_name.then_some(listed_from),
         claim: gateway.claim(),
     };
-    Ok(Wish { ctx: ctx.clone(), new, plan, stack, told, _spool: spool })
+    Ok(Wish { ctx: ctx.clone(), new, stack, plan, _spool: spool })
+}
+
+impl Wish {
+    fn told(&self) -> &[Fate] {
+        self.plan.as_ref().map_or(&[], |(_, told)| told)
+    }
 }
 
 fn uuid_of(key: Option<&IdempotencyKey>) -> Result<Uuid> {
@@ -199,8 +210,8 @@ async fn wait(
 
 fn ambiguous(id: BatchId) -> Error {
     let message = format!(
-        "the outcome of this submit is not known yet; look for batch {} before submitting it again",
-        id.ordinal
+        "the outcome of this submit is not known yet; look for batch {} ({}) before submitting it again",
+        id.ordinal, id.uuid
     );
     Error::new(ErrorKind::Ambiguous { id }, message)
 }
@@ -211,7 +222,7 @@ async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lea
     gateway.observer.phase(&entry.backend, entry.phase);
     let (ctx, stack) = (wish.ctx.clone(), wish.stack.clone());
     let name = wish.new.spec.name.clone();
-    let unmapped: Vec<String> = wish.told.iter().map(Fate::to_string).collect();
+    let unmapped: Vec<String> = wish.told().iter().map(Fate::to_string).collect();
     let tell = |sent: Sent| {
         let known = Some(entry.batch.id.uuid);
         let result = sent.as_ref().map(|_| ());
@@ -253,6 +264,10 @@ type Unwritten = (Error, Box<dyn Fn() -> Verdict + Send + Sync>);
 /// Sends once.
 async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held<'_>) -> Result<Attempt, Unwritten> {
     let id = &entry.batch.id;
+    let plan = match &wish.plan {
+        Ok((plan, _)) => plan.clone(),
+        Err(error) => return Err(unsent(copy(error))),
+    };
     if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
         return Err(unsent(error));
     }
@@ -260,7 +275,7 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
     // The client's deadline is not the work's: no adapter may cut a submit short by it.
     let deadline = (Instant::now() + wish.stack.timeout()).into_std();
     let ctx = Context { deadline, ..wish.ctx.clone() };
-    match wish.stack.submit(&ctx, wish.plan.clone()).await {
+    match wish.stack.submit(&ctx, plan).await {
         Ok(batch) => {
             let accepted = || Verdict::Accepted(Box::new(identity(&batch)));
             Ok(match settle_for_sure(gateway, entry, held, accepted).await {
@@ -273,8 +288,8 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
         }
         Err(SubmitError::NotSent(error)) => Err(unsent(error)),
         Err(SubmitError::Refused(error)) => {
-            let copy = Error::new(error.kind.clone(), &error.message);
-            Err((error, Box::new(move || settle::refused(&copy))))
+            let verdict = copy(&error);
+            Err((error, Box::new(move || settle::refused(&verdict))))
         }
         Err(SubmitError::Unknown(error)) => {
             tracing::warn!(batch.id = %id.uuid, backend = %entry.backend, cause = error.detail(), "the outcome of a submit is not known; looking it up");
@@ -287,6 +302,11 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
             }
         }
     }
+}
+
+/// The same for another reader; its cause stays with the first.
+fn copy(error: &Error) -> Error {
+    Error { native: error.native.clone(), ..Error::new(error.kind.clone(), &error.message) }
 }
 
 /// Not one byte was sent.
@@ -312,7 +332,10 @@ async fn again(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<R
     if entry.phase == Phase::Refused {
         return Err(settle::refusal_of(entry));
     }
-    let (batch, notes) = view::show(gateway, ctx, entry, Detail::Summary).await?;
+    let notes = Notes { backend: Some(entry.backend.clone()), ..Notes::default() };
+    // It was accepted, whether its backend can be asked now or not.
+    let shown = view::show(gateway, ctx, entry, Detail::Summary).await;
+    let (batch, notes) = shown.unwrap_or_else(|_| (entry.batch.clone(), notes));
     Ok(Reply { outcome: Outcome::Submitted { batch, replayed: true }, notes })
 }
 

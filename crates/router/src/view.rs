@@ -11,7 +11,7 @@ use batchlingua_core::{
 };
 use futures_util::{StreamExt, stream};
 
-use crate::{Gateway, follow, gateway::merge, logs, stack::Stack};
+use crate::{Gateway, follow, gateway::merge, logs, sightings::span, stack::Stack};
 
 /// How many rows of a list are asked for at once.
 const ROWS_AT_ONCE: usize = 16;
@@ -57,7 +57,7 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
 }
 
 /// Whether a read failed because the backend gave no answer, and not because of what was asked.
-fn is_silence(error: &Error) -> bool {
+pub(crate) fn is_silence(error: &Error) -> bool {
     match error.kind {
         ErrorKind::Throttled { .. } | ErrorKind::BackendUnavailable { .. } | ErrorKind::BackendTimeout => true,
         // An answer, though an unfriendly one: a backend may have no better word for an id that it cannot even read.
@@ -113,10 +113,17 @@ pub(crate) async fn show(
         Err(error) => Err(error),
     };
     match asked {
-        Ok((stack, seen)) => {
-            let now = observe(gateway, ctx, stack, entry, &seen).await?;
-            Ok((merge(&now, seen), notes))
-        }
+        Ok((stack, seen)) => match observe(gateway, ctx, stack, entry, &seen).await {
+            Ok(now) => Ok((merge(&now, seen), notes)),
+            // What cannot be written may not be shown; what was written before may.
+            Err(error) if error.kind.retry_after().is_some() => {
+                tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a change cannot be written");
+                let age = span(entry.batch.times.modified, gateway.clock.now()).as_secs();
+                let stale_seconds = Some(u32::try_from(age).unwrap_or(u32::MAX));
+                Ok((entry.batch.clone(), Notes { stale_seconds, ..notes }))
+            }
+            Err(error) => Err(error),
+        },
         Err(error) if matches!(error.kind, ErrorKind::Unsupported { .. }) => Err(error),
         Err(error) if ended => {
             tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "an ended batch is shown from the ledger alone");

@@ -89,3 +89,14 @@ async fn a_look_up_that_hangs_does_not_hold_the_end() {
     tokio::time::sleep(SECOND).await;
     assert_eq!(phases(&heir).await, [Phase::Accepted]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_at_the_end_waits_for_no_walk() {
+    let house = House::new();
+    house.running("a").await;
+    house.gateway.drain().await;
+    tokio::time::sleep(60 * SECOND).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(house.get("/jobs").await.json["total"], 1);
+    assert!(began.elapsed() < SECOND);
+}

@@ -28,6 +28,19 @@ async fn a_poll_of_what_has_not_changed_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_is_not_shown_and_what_was_written_is() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.advance(&native, BatchState::Succeeded);
+    house.ledger.fail("observe", 1);
+    let old = house.get(&format!("/jobs/{uuid}/state")).await;
+    assert_eq!((old.status.as_u16(), old.text_of("state").as_str()), (200, "running"));
+    assert!(old.header("batchlingua-stale").is_some());
+    assert_eq!(house.state(&uuid).await, "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_is_not_asked_for_again() {
     let house = House::new();
     let (uuid, native) = house.running("a").await;

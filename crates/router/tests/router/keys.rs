@@ -165,3 +165,24 @@ async fn a_clients_own_id_answers_the_stored_batch_as_it_is_now() {
     assert_eq!(house.post("/jobs", json!({ "file": "a.py", "id": "17" })).await.status, 400);
     assert_eq!(house.backend.jobs_created(), 1);
 }
+
+/// The file of the first submit may be gone by now, or the backend may take no more batches: the first one was accepted all the same.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_answered_though_its_submit_could_not_be_sent_now() {
+    let house = House::new();
+    let first = house.post_with("/jobs", KEY, job()).await;
+    house.backend.set_capabilities(|can| can.submit = false);
+    house.backend.set_reachable(false);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let again = house.post_with("/jobs", KEY, job()).await;
+    assert_eq!((again.status.as_u16(), again.text_of("uuid")), (201, first.text_of("uuid")), "{again:?}");
+
+    let other: &[(&str, &str)] = &[("idempotency-key", "k-2")];
+    for _ in 0..2 {
+        assert_eq!(house.post_with("/jobs", other, job()).await.status, 501);
+    }
+    house.backend.set_reachable(true);
+    house.backend.set_capabilities(|can| can.submit = true);
+    assert_eq!(house.post_with("/jobs", other, job()).await.json["replayed"], false, "the key was not used up");
+    assert_eq!(house.backend.jobs_created(), 2);
+}

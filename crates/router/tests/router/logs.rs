@@ -1,7 +1,7 @@
 //! Logs: from the backend while it has them, then from what was kept.
 
 use batchlingua_core::{BatchState, LogSource};
-use batchlingua_testkit::SubmitFault;
+use batchlingua_testkit::{Point, SubmitFault};
 use batchlingua_wire::Body;
 use http::Method;
 use http_body_util::BodyExt;
@@ -35,6 +35,23 @@ async fn an_end_that_nobody_asked_for_has_its_log_kept_too() {
     tokio::time::sleep(std::time::Duration::from_secs(15)).await;
     house.backend.forget_all();
     assert_eq!(house.get(&format!("/jobs/{uuid}/log")).await.json["lines"], json!(["last words"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_over_with_its_answer_has_its_log_kept() {
+    let house = House::new();
+    house.backend.next_submits([SubmitFault::UnknownAndLate]);
+    house.backend.hold(Point::LookUp);
+    let client = house.posting("/jobs", &[], json!({ "file": "a.py" }));
+    house.backend.until_held(Point::LookUp, 1).await;
+    let native = house.backend.deliver_late().pop().expect("a job");
+    house.backend.write_log(&native, ["quick"]);
+    house.backend.advance(&native, BatchState::Succeeded);
+    house.backend.release(Point::LookUp);
+    let uuid = client.await.expect("an answer").text_of("uuid");
+    house.settle_down().await;
+    house.backend.forget(&native);
+    assert_eq!(house.get(&format!("/jobs/{uuid}/log")).await.json["lines"], json!(["quick"]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,8 @@ pub(crate) struct Odd {
     inner: Arc<MemoryBackend>,
     /// What the next submits fail with.
     pub(crate) submits: Mutex<VecDeque<SubmitError>>,
+    /// The next submit panics once its job is made.
+    pub(crate) submit_panics: AtomicBool,
     /// So many walks panic.
     pub(crate) scan_panics: AtomicUsize,
     /// It drops a batch with its cancel, as some products do.
@@ -30,6 +32,7 @@ impl Odd {
         Arc::new(Self {
             inner,
             submits: Mutex::default(),
+            submit_panics: AtomicBool::new(false),
             scan_panics: AtomicUsize::new(0),
             drops_on_cancel: AtomicBool::new(false),
         })
@@ -54,7 +57,11 @@ impl Backend for Odd {
         let fault = self.submits.lock().expect("unpoisoned").pop_front();
         match fault {
             Some(error) => Err(error),
-            None => self.inner.submit(ctx, plan).await,
+            None => {
+                let made = self.inner.submit(ctx, plan).await;
+                assert!(!self.submit_panics.swap(false, Ordering::SeqCst), "an adapter's broken invariant");
+                made
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use batchlingua_core::{BatchState, Clock, Ledger, NativeId, Phase};
+use batchlingua_core::{BatchState, Clock, Ledger, Marking, NativeId, Phase};
 use batchlingua_router::CallLimits;
 use batchlingua_testkit::{Numbering, OnCancel, Point, SubmitFault};
 use serde_json::json;
@@ -202,8 +202,11 @@ fn born(dice: &mut Dice) -> House {
     let (clock, backend) = backend();
     let backend = if dice.roll(2) == 0 { backend.telling_changes() } else { backend };
     let backend = if dice.roll(3) == 0 { backend.numbered(Numbering::Integers) } else { backend };
-    let cheap = dice.roll(2) == 0;
-    let backend = backend.able(|can| can.cheap_reads = cheap);
+    let (cheap, by_uuid) = (dice.roll(2) == 0, dice.roll(2) == 0);
+    let backend = backend.able(|can| {
+        can.cheap_reads = cheap;
+        can.marking = if by_uuid { Marking::Idempotent } else { Marking::Findable };
+    });
     House::over(clock, Arc::new(backend), |plans| {
         plans.calls = CallLimits { timeout: Duration::from_secs(20), ..plans.calls };
     })
@@ -260,7 +263,7 @@ fn heal_and_check(house: House, told: &Shared, seed: u64) {
 
 #[test]
 fn the_promises_hold_in_any_weather() {
-    let seeds: u64 = std::env::var("STORM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
+    let seeds: u64 = std::env::var("STORM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(30);
     let first: u64 = std::env::var("STORM_FIRST").ok().and_then(|first| first.parse().ok()).unwrap_or(1);
     for seed in first..first + seeds {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::{
     house::{Answer, House, backend, rule, spec},
+    odd::Odd,
     watched::Watched,
 };
 
@@ -203,6 +204,23 @@ async fn a_submit_that_outlasts_its_lease_is_not_declared_failed_meanwhile() {
     assert_eq!(house.backend.calls(Point::LookUp), 0, "nobody else works on it");
 }
 
+/// The old lease is refused already, and the new one is still on its way to the task that works.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_while_its_lease_is_renewed_is_written() {
+    let house = House::with(|plans| plans.calls = CallLimits { timeout: 600 * SECOND, ..plans.calls });
+    house.backend.hold(Point::Submit);
+    let told = house.post("/jobs", job("a")).await;
+    assert_eq!(told.status, 504, "its lease is over now");
+    house.ledger.hold("claim");
+    house.ledger.until_called("claim", house.ledger.calls("claim") + 1).await;
+    house.settle_down().await;
+    house.backend.release(Point::Submit);
+    house.settle_down().await;
+    house.ledger.release("claim");
+    house.gateway.drain().await;
+    assert_eq!(house.get("/jobs/1").await.text_of("native"), "mem-0");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_look_up_that_outlasts_its_lease_goes_on_alone() {
     let house = House::new();
@@ -217,6 +235,20 @@ async fn a_look_up_that_outlasts_its_lease_goes_on_alone() {
     house.until_state("1", "queued").await;
     tokio::time::sleep(20 * SECOND).await;
     assert_eq!(rows(&house.ledger).await, [("accepted".to_owned(), "queued".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submit_whose_adapter_panics_is_of_unknown_outcome_and_found() {
+    let (clock, backend) = backend();
+    let backend = std::sync::Arc::new(backend);
+    let odd = Odd::over(backend.clone());
+    odd.submit_panics.store(true, std::sync::atomic::Ordering::SeqCst);
+    let house = House::over(clock, backend, |plans| plans.backends = vec![("here", odd)]);
+    let told = house.post("/jobs", job("a")).await;
+    let id = told.header("batchlingua-id").expect("an id").to_owned();
+    tokio::time::sleep(90 * SECOND).await;
+    assert_eq!(house.get(&format!("/jobs/{id}")).await.text_of("native"), "mem-0");
+    assert_eq!(house.get("/jobs").await.json["total"], 1);
 }
 
 #[tokio::test(start_paused = true)]

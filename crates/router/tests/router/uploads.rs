@@ -40,6 +40,8 @@ async fn files_stay_until_the_outcome_is_definite() {
     });
     house.backend.until_held(Point::Submit, 1).await;
     assert_eq!(house.uploads_left(), 2, "a folder and its file");
+    // What is done after the answer needs no files.
+    house.backend.hold(Point::Get);
     house.backend.release(Point::Submit);
     assert_eq!(client.await.expect("an answer").status, 201);
     assert_eq!(house.uploads_left(), 0);

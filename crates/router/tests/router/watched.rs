@@ -105,7 +105,9 @@ impl Ledger for Watched {
 
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {
         self.begin("claim")?;
-        self.inner.claim(holder, limit).await
+        let claimed = self.inner.claim(holder, limit).await;
+        self.end("claim").await;
+        claimed
     }
 
     async fn find(&self, wanted: &BatchRef, scope: &Scope) -> Result<Option<Entry>> {
