@@ -225,3 +225,21 @@ pub(crate) fn object(batch: &Batch<BatchId>, log_lines: u32) -> BatchObject<'_> 
 pub(crate) fn marker_name(uuid: Uuid) -> String {
     format!("batchlingua-{uuid}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_null_character_is_refused_wherever_it_would_reach_a_command_line() {
+        let conf = |key: &str, value: &str| BatchSpec {
+            conf: [(key.to_owned(), value.to_owned())].into_iter().collect(),
+            ..BatchSpec::default()
+        };
+        let arg = BatchSpec { args: vec!["a\0".to_owned()], ..BatchSpec::default() };
+        for spec in [conf("k\0", "v"), conf("k", "v\0"), arg] {
+            assert!(check_command(&spec).is_err(), "{spec:?}");
+        }
+        assert!(check_command(&conf("k", "v")).is_ok());
+    }
+}

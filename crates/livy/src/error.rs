@@ -132,3 +132,15 @@ pub(crate) fn not_found(wanted: &str) -> String {
 fn seconds(span: Duration) -> u64 {
     (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_waits_as_told_does_not_come_too_early() {
+        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_999, 5), (5_000, 5)] {
+            assert_eq!(seconds(Duration::from_millis(millis)), told, "{millis} ms");
+        }
+    }
+}

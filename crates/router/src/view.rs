@@ -172,7 +172,10 @@ pub(crate) async fn observe(
 pub(crate) fn saw(gateway: &Gateway, stack: &Stack, entry: &Entry) {
     let now = gateway.clock.now();
     stack.has_shown(now);
-    gateway.sightings.shown(entry.row, now);
+    // Of what has ended nobody asks how long ago it was seen, and there is more of it than of what lives.
+    if !entry.batch.state.is_end() {
+        gateway.sightings.shown(entry.row, now);
+    }
 }
 
 /// Whether the ledger may have something to write. It decides by itself; this only spares the usual poll the question.
