@@ -59,6 +59,11 @@ impl<I> Batch<I> {
             native: None,
         }
     }
+
+    /// The user that it runs as; where the submit named nobody, who submitted it.
+    pub fn user(&self) -> Option<&str> {
+        self.spec.run_as.as_deref().or(self.owner.as_ref().map(|owner| &*owner.name))
+    }
 }
 
 /// When a batch did what.

@@ -39,9 +39,9 @@ pub enum ErrorKind {
         fault: Fault,
     },
     /// Nobody has said who asks, or not believably.
-    Unauthenticated,
+    Unauthenticated(Unproven),
     /// Who asks may not do this.
-    Forbidden,
+    Forbidden(Denial),
     /// There is no such thing.
     NotFound(Missing),
     /// It stands against something that is there.
@@ -101,6 +101,40 @@ pub enum Fault {
     NotAllowed,
 }
 
+/// Why nobody knows who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    /// Nothing was shown.
+    Nothing,
+    /// What was shown cannot be read, or is of a kind that is not taken here.
+    Unusable,
+    /// It is not, or no longer, what proves the name: a wrong password, an unknown or old token, a signature that does not fit.
+    Wrong,
+}
+
+/// Why a principal may not do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// A browser sent it on behalf of another site, or under a name that is not ours.
+    Origin,
+    /// The principal may not run batches as this user.
+    RunAs {
+        /// That user.
+        wanted: String,
+    },
+    /// The batch belongs to this user, and only its owner or an administrator may do this.
+    Owner {
+        /// That user.
+        owner: String,
+    },
+    /// The principal may not use this project.
+    Project(String),
+    /// The principal may not use this queue.
+    Queue(String),
+    /// The backend says so.
+    Backend,
+}
+
 /// What was not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -155,8 +189,8 @@ impl ErrorKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::InvalidRequest { .. } => "invalid_request",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::Conflict(_) => "conflict",
             Self::IllegalState { .. } => "illegal_state",

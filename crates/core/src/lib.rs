@@ -13,6 +13,7 @@ mod batch;
 mod capabilities;
 mod context;
 mod error;
+mod identity;
 mod ledger;
 mod names;
 mod operation;
@@ -25,8 +26,9 @@ pub use batch::{
     App, Batch, Controlled, Effect, KeptLog, Log, LogBody, Native, Notes, Outcome, Page, Reply, Step, Times,
 };
 pub use capabilities::{ActionSet, Capabilities, Marking};
-pub use context::{Clock, Context, Credentials, Principal, SystemClock};
-pub use error::{Clash, Error, ErrorKind, Fault, Missing, NativeError, Result};
+pub use context::{Clock, Context, SystemClock};
+pub use error::{Clash, Denial, Error, ErrorKind, Fault, Missing, NativeError, Result, Unproven};
+pub use identity::{Allowed, Authenticator, Credentials, Identity, Principal, Rights};
 pub use ledger::{
     Bound, Claim, Entry, Health, Holder, Intended, KeyClaim, Lease, Ledger, NativeIdentity, NewIntent, Observation,
     Phase, Retention, Scope, Verdict,

@@ -172,18 +172,28 @@ pub struct ListQuery {
 pub struct Filter {
     /// In one of these states.
     pub states: Option<StateSet>,
-    /// Of this kind.
-    pub kind: Option<BatchKind>,
+    /// Of one of these kinds.
+    pub kinds: Option<Vec<BatchKind>>,
+    /// This one, by any id of it that is text.
+    pub id: Option<String>,
     /// Submitted by this principal.
     pub owner: Option<String>,
+    /// To be run as this user; where the submit named nobody, its principal.
+    pub user: Option<String>,
     /// With exactly this name.
     pub name: Option<String>,
-    /// With this text in its name or its id.
+    /// Whose program ([`BatchSpec::program`]) is exactly this.
+    pub program: Option<String>,
+    /// With this text, whatever its capitals, in its title ([`BatchSpec::title`]) or in an id of it that is text.
     pub contains: Option<String>,
-    /// In this queue.
+    /// In this queue, whatever its capitals.
     pub queue: Option<String>,
     /// Created at or after.
     pub created_from: Option<Millis>,
+    /// Created before.
+    pub created_before: Option<Millis>,
+    /// Last changed at or after.
+    pub modified_from: Option<Millis>,
     /// Ended, and at or before.
     pub ended_to: Option<Millis>,
 }
@@ -211,8 +221,14 @@ pub enum SortKey {
     Project,
     /// Its queue.
     Queue,
+    /// What people know it by ([`BatchSpec::title`]).
+    Title,
+    /// Its uuid.
+    Id,
     /// How long it ran, or has run.
     Duration,
+    /// How long it was from its creation to its end, or is until now.
+    Lifetime,
 }
 
 /// A window of a list.
@@ -248,8 +264,6 @@ pub enum Lines {
     From(u64, u32),
     /// The first and the last so many, as Kylin's step output shows.
     HeadAndTail(u32),
-    /// So many after the last that this client got, as Kyuubi's negative `from` means.
-    Next(u32),
     /// All, as a stream.
     All,
 }

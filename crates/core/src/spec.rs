@@ -141,6 +141,22 @@ pub struct BatchSpec {
     pub extensions: Vec<Extension>,
 }
 
+impl BatchSpec {
+    /// What it runs: the main class, else the application file; empty where the platform does not say.
+    pub fn program(&self) -> &str {
+        let class_name = self.class_name.as_deref().filter(|class| !class.is_empty());
+        class_name.or(self.file.as_deref()).unwrap_or_default()
+    }
+
+    /// What people know it by: its name, else the main class, else the application file's own name without its folders.
+    pub fn title(&self) -> &str {
+        let name = self.name.as_deref().filter(|name| !name.is_empty());
+        let class_name = self.class_name.as_deref().filter(|class| !class.is_empty());
+        let file = || self.file.as_deref().map(|file| file.rsplit('/').next().unwrap_or(file));
+        name.or(class_name).or_else(file).unwrap_or_default()
+    }
+}
+
 /// Secrets are masked: see [`Conf`].
 impl fmt::Debug for BatchSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -305,6 +321,16 @@ mod tests {
         let mut spec = BatchSpec { args: vec!["--password".into(), "hunter2".into()], ..BatchSpec::default() };
         spec.conf.set("spark.hadoop.fs.s3a.secret.key", "hunter2");
         assert!(!format!("{spec:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_title_is_never_a_path() {
+        let mut spec = BatchSpec { file: Some("hdfs:///apps/etl.jar".into()), ..BatchSpec::default() };
+        assert_eq!((spec.title(), spec.program()), ("etl.jar", "hdfs:///apps/etl.jar"));
+        spec.class_name = Some("org.example.Etl".into());
+        assert_eq!((spec.title(), spec.program()), ("org.example.Etl", "org.example.Etl"));
+        spec.name = Some("nightly".into());
+        assert_eq!((spec.title(), spec.program()), ("nightly", "org.example.Etl"));
     }
 
     #[test]

@@ -49,20 +49,32 @@ pub(crate) fn matches(filter: &Filter, batch: &Batch<BatchId>) -> bool {
     let spec = &batch.spec;
     let is = |wanted: &Option<String>, has: Option<&str>| wanted.is_none() || wanted.as_deref() == has;
     filter.states.is_none_or(|states| states.contains(batch.state))
-        && filter.kind.is_none_or(|kind| kind == spec.kind)
+        && filter.kinds.as_ref().is_none_or(|kinds| kinds.contains(&spec.kind))
+        && filter.id.as_ref().is_none_or(|id| has_id(batch, id))
+        && is(&filter.user, batch.user())
         && is(&filter.owner, batch.owner.as_ref().map(|owner| &*owner.name))
         && is(&filter.name, spec.name.as_deref())
-        && is(&filter.queue, spec.queue.as_deref())
+        && filter.program.as_ref().is_none_or(|program| program == spec.program())
+        && filter
+            .queue
+            .as_ref()
+            .is_none_or(|queue| spec.queue.as_ref().is_some_and(|has| has.eq_ignore_ascii_case(queue)))
         && filter.contains.as_ref().is_none_or(|text| contains(batch, text))
         && filter.created_from.is_none_or(|from| batch.times.created >= from)
+        && filter.created_before.is_none_or(|before| batch.times.created < before)
+        && filter.modified_from.is_none_or(|from| batch.times.modified >= from)
         && filter.ended_to.is_none_or(|to| batch.times.ended.is_some_and(|ended| ended <= to))
 }
 
-/// In the name or an id, whichever of the two ids that are text; capitals of ASCII are no difference.
+fn has_id(batch: &Batch<BatchId>, id: &str) -> bool {
+    id.parse() == Ok(batch.id.uuid) || batch.id.native.as_ref().is_some_and(|native| native.as_str() == id)
+}
+
+/// In the title or an id, whichever of the two ids that are text; capitals of ASCII are no difference.
 fn contains(batch: &Batch<BatchId>, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let has = |given: &str| given.to_ascii_lowercase().contains(&text);
-    batch.spec.name.as_deref().is_some_and(has)
+    has(batch.spec.title())
         || has(&batch.id.uuid.to_string())
         || batch.id.native.as_ref().is_some_and(|native| has(native.as_str()))
 }
@@ -85,6 +97,9 @@ pub(crate) fn order(order: Order, a: &Row, b: &Row, now: Millis) -> Ordering {
             let project = |batch: &Batch<BatchId>| batch.project.as_ref().map(|project| project.as_str().to_owned());
             texts(project(x).as_deref(), project(y).as_deref()).then(by_creation)
         }
+        SortKey::Title => directed(x.spec.title().cmp(y.spec.title())).then(by_creation),
+        SortKey::Id => directed(x.id.uuid.cmp(&y.id.uuid)),
+        SortKey::Lifetime => directed(lifetime(x, now).cmp(&lifetime(y, now))).then(by_creation),
         SortKey::Duration => directed(duration(x, now).cmp(&duration(y, now))).then(by_creation),
     }
 }
@@ -92,4 +107,9 @@ pub(crate) fn order(order: Order, a: &Row, b: &Row, now: Millis) -> Ordering {
 /// How long it ran, or has run; 0 before it ran.
 fn duration(batch: &Batch<BatchId>, now: Millis) -> i64 {
     batch.times.started.map_or(0, |started| (batch.times.ended.unwrap_or(now).0 - started.0).max(0))
+}
+
+/// How long it was from its creation to its end, or is until now.
+fn lifetime(batch: &Batch<BatchId>, now: Millis) -> i64 {
+    (batch.times.ended.unwrap_or(now).0 - batch.times.created.0).max(0)
 }

@@ -10,7 +10,8 @@ use batchlingua_core::{
     Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, RequestBody, RequestHead, Route, basic_credentials, decode_body,
+    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, basic_credentials,
+    decode_body,
 };
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
@@ -220,6 +221,10 @@ impl Dialect for LivyDialect {
             [first, ..] => own(first),
             [] => false,
         }
+    }
+
+    fn ownership(&self) -> Ownership {
+        Ownership::Shared
     }
 
     fn credentials(&self, head: &RequestHead, _: &RequestBody) -> Result<Option<Credentials>> {

@@ -91,12 +91,12 @@ fn encode_kind(head: &RequestHead, error: &Error) -> Response<Body> {
             rejected(&format!("requirement failed: Local path {path} cannot be added to user sessions."))
         }
         ErrorKind::InvalidRequest { fault: Fault::Malformed | Fault::NotAllowed, .. } => rejected(message),
-        ErrorKind::Unauthenticated => {
+        ErrorKind::Unauthenticated(_) => {
             let mut response = answer::page(head, 401, "Authentication required");
             answer::put(response.headers_mut(), header::WWW_AUTHENTICATE, "Basic");
             response
         }
-        ErrorKind::Forbidden => msg(403, message),
+        ErrorKind::Forbidden(_) => msg(403, message),
         ErrorKind::NotFound(Missing::Batch(wanted)) => {
             // As the client wrote it: `007` is not `7` in its eyes.
             let written = Some(head.param(0)).filter(|written| !written.is_empty()).unwrap_or(wanted);

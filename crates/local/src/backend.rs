@@ -253,15 +253,6 @@ impl Backend for LocalBackend {
                 let (file, bytes, lines) = self.with_jobs(move |jobs| jobs.whole_log(id)).await?;
                 Ok(Log { from: 0, total: Some(lines), body: LogBody::Stream(all(file, bytes)) })
             }
-            // Where a client stands is known to who talks with it, not here: it asks by number.
-            Lines::Next(_) => {
-                let kind =
-                    ErrorKind::Unsupported { backend: self.name.clone(), what: "reading on in a log".to_owned() };
-                Err(Error::new(
-                    kind,
-                    format!("backend '{}' does not remember its readers; ask by line number", self.name),
-                ))
-            }
             lines @ (Lines::Tail(_) | Lines::From(..) | Lines::HeadAndTail(_)) => {
                 let page = self.with_jobs(move |jobs| jobs.page(id, lines)).await?;
                 Ok(Log { from: page.from, total: Some(page.total), body: LogBody::Lines(page.lines) })

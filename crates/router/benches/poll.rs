@@ -12,7 +12,7 @@ use std::{
 use batchlingua_core::{BatchState, Clock, NativeId, SystemClock};
 use batchlingua_ledger::Options;
 use batchlingua_router::{
-    Access, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
+    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
     RouteMatch, RouteRule, Routing, Silent,
 };
 use batchlingua_testkit::MemoryBackend;
@@ -84,5 +84,10 @@ fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerServic
         single: false,
         authenticated: false,
     };
-    gateway.listener(ListenerParts { face, dialects: vec!["plain".into()], access: Access::default() })
+    gateway.listener(ListenerParts {
+        face,
+        dialects: vec!["plain".into()],
+        access: Access::default(),
+        auth: Arc::new(Anyone),
+    })
 }

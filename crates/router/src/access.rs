@@ -4,7 +4,7 @@
 //! browser marks as coming from another site is refused, and so is one whose `Host` is no name of ours (a page can make its own name
 //! resolve to loopback, but not change what the browser sends as `Host`).
 
-use batchlingua_core::{Error, ErrorKind, Result};
+use batchlingua_core::{Denial, Error, ErrorKind, Result};
 use http::{HeaderMap, header};
 
 /// The names under which a listener may be addressed.
@@ -64,7 +64,7 @@ fn name_of(host: &str) -> &str {
 }
 
 fn forbidden(message: &str) -> Error {
-    Error::new(ErrorKind::Forbidden, message)
+    Error::new(ErrorKind::Forbidden(Denial::Origin), message)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 
 use batchlingua_core::{
     Backend, BackendName, Batch, BatchId, Claim, Clock, Context, DialectName, Entry, Error, ErrorKind, Health, Holder,
-    Ledger, ListenerName, Millis, Principal, RequestId, Result, RowId, Scope, Uuid,
+    Ledger, ListenerName, Millis, Principal, RequestId, Result, Rights, RowId, Scope, Uuid,
 };
 use batchlingua_wire::{Dialect, FormLimits};
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -265,6 +265,7 @@ impl Gateway {
             dialect: DialectName::from("none"),
             listener: ListenerName::from("none"),
             principal: Principal::anonymous(),
+            rights: Arc::new(Rights::all()),
             project: None,
             caller: None,
             deadline: (Instant::now() + within).into_std(),

@@ -11,6 +11,7 @@
 
 mod access;
 mod answer;
+mod anyone;
 mod body;
 mod chores;
 mod control;
@@ -32,6 +33,7 @@ mod submit;
 mod view;
 
 pub use access::Access;
+pub use anyone::Anyone;
 pub use gateway::{BackendSlot, Gateway, GatewayParts, Limits};
 pub use listener::{ListenerParts, ListenerService};
 pub use observer::{AuditRecord, CallRecord, Observer, RequestRecord, Silent};

@@ -14,9 +14,12 @@ use std::{
 };
 
 use batchlingua_core::{
-    BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Operation, Principal, Reply, Result,
+    Authenticator, BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Identity, Operation, Reply,
+    Result,
 };
-use batchlingua_wire::{Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, RequestHead, encode_reply, find};
+use batchlingua_wire::{
+    Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, RequestBody, RequestHead, encode_reply, find,
+};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -42,14 +45,16 @@ use crate::{
 const SHED_RETRY: Duration = Duration::from_secs(1);
 
 /// What a listener is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ListenerParts {
     /// What dialects know of it.
     pub face: Face,
     /// The dialects that it serves.
     pub dialects: Vec<DialectName>,
-    /// Under which names, for whom.
+    /// Under which names.
     pub access: Access,
+    /// For whom.
+    pub auth: Arc<dyn Authenticator>,
 }
 
 /// The service of one listener.
@@ -61,6 +66,7 @@ struct Listener {
     face: Arc<Face>,
     dialects: Vec<Arc<dyn Dialect>>,
     access: Access,
+    auth: Arc<dyn Authenticator>,
     calls: Shed<Timeout<Calls>>,
     ids: RequestIds,
 }
@@ -69,6 +75,7 @@ struct Listener {
 struct Call {
     head: Arc<RequestHead>,
     dialect: Arc<dyn Dialect>,
+    auth: Arc<dyn Authenticator>,
     body: Body,
     operation: Arc<std::sync::OnceLock<&'static str>>,
 }
@@ -85,7 +92,15 @@ impl ListenerService {
             .timeout(limits.request_timeout)
             .service(Calls(gateway.clone()));
         let face = Arc::new(parts.face);
-        Self(Arc::new(Listener { gateway, face, dialects, access: parts.access, calls, ids: RequestIds::new() }))
+        Self(Arc::new(Listener {
+            gateway,
+            face,
+            dialects,
+            access: parts.access,
+            auth: parts.auth,
+            calls,
+            ids: RequestIds::new(),
+        }))
     }
 
     /// Answers one request.
@@ -211,7 +226,8 @@ impl Listener {
             }
         };
         let head = Arc::new(head);
-        let call = Call { head: head.clone(), dialect: dialect.clone(), body, operation: trace.operation.clone() };
+        let (auth, operation) = (self.auth.clone(), trace.operation.clone());
+        let call = Call { head: head.clone(), dialect: dialect.clone(), auth, body, operation };
         match self.calls.clone().oneshot(call).await {
             Ok(Held { answer, place }) => {
                 let _ = trace.operation.set(head.route_name());
@@ -303,15 +319,16 @@ impl Service<Call> for Calls {
 async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     // The same moment from which the timeout layer counts.
     let deadline = (tokio::time::Instant::now() + gateway.limits.request_timeout).into_std();
-    let Call { head, dialect, body, operation } = call;
+    let Call { head, dialect, auth, body, operation } = call;
     let kind = head.route.map_or(BodyKind::None, |route| route.body);
     let (body, spool) = body::read(kind, &head.headers, body, &gateway.limits).await?;
-    let credentials = dialect.credentials(&head, &body)?;
+    let Identity { principal, rights } = identify(&*auth, &*dialect, &head, &body).await?;
     let ctx = Context {
         request: head.id.clone(),
         dialect: dialect.name().clone(),
         listener: head.face.listener.clone(),
-        principal: principal(credentials.as_ref()),
+        principal,
+        rights,
         project: dialect.project(&head),
         caller: None,
         deadline,
@@ -328,6 +345,24 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     let mut response = encode_reply(&*dialect, &head, reply);
     answer::write_notes(&mut response, &notes);
     Ok(Answer { response, streamed })
+}
+
+/// Who asks, for the dialect's answer and for all that follows.
+async fn identify(
+    auth: &dyn Authenticator,
+    dialect: &dyn Dialect,
+    head: &RequestHead,
+    body: &RequestBody,
+) -> Result<Identity> {
+    let shown = dialect.credentials(head, body)?;
+    let has_proven = matches!(shown, Some(Credentials::Basic { .. }));
+    let identity = match auth.recall(shown.as_ref(), dialect.nobody()) {
+        Some(identity) => identity,
+        None => auth.authenticate(shown).await?,
+    };
+    let session = (has_proven && dialect.has_sessions()).then(|| auth.session(&identity));
+    let asker = head.asker.get_or_init(|| Asker { identity, session });
+    Ok(asker.identity.clone())
 }
 
 /// A poll is what there is most of, so only its future lies within the request's own; what the others need would be moved about with it.
@@ -348,16 +383,5 @@ async fn run(
         Operation::List(query) => view::list(gateway, ctx, &query).boxed().await,
         Operation::Log(wanted, query) => logs::log(gateway, ctx, &wanted, &query).boxed().await,
         Operation::Control(selection, action) => control::control(gateway, ctx, selection, action).boxed().await,
-    }
-}
-
-/// Without authentication a Basic name is taken as the client gives it.
-fn principal(credentials: Option<&Credentials>) -> Principal {
-    match credentials {
-        Some(Credentials::Basic { user, .. }) if !user.is_empty() => Principal::unverified(user.as_str()),
-        Some(
-            Credentials::Basic { .. } | Credentials::Bearer(_) | Credentials::Token(_) | Credentials::Signature { .. },
-        )
-        | None => Principal::anonymous(),
     }
 }

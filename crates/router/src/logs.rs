@@ -88,7 +88,7 @@ pub(crate) async fn keep(gateway: &Gateway, ctx: &Context, stack: &Stack, entry:
 fn cut(kept: KeptLog, lines: Lines) -> Log {
     let (first, end) = (kept.from, kept.from + kept.lines.len() as u64);
     let (from, size) = match lines {
-        Lines::Tail(n) | Lines::Next(n) => (end.saturating_sub(u64::from(n)), u64::from(n)),
+        Lines::Tail(n) => (end.saturating_sub(u64::from(n)), u64::from(n)),
         Lines::From(from, n) => (from, u64::from(n)),
         Lines::HeadAndTail(n) => (end.saturating_sub(2 * u64::from(n)), 2 * u64::from(n)),
         Lines::All => (first, u64::MAX),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use batchlingua_core::{Clash, Error, ErrorKind, Fault, Missing, redact};
+use batchlingua_core::{Clash, Denial, Error, ErrorKind, Fault, Missing, Unproven, redact};
 use percent::{decoded, encoded};
 
 /// The error whose message is what the ledger is to keep.
@@ -50,11 +50,16 @@ fn args_of(kind: &ErrorKind) -> Vec<String> {
         }
         // No answer to a submit: recalled as a backend's refusal.
         ErrorKind::IllegalState { .. } | ErrorKind::Ambiguous { .. } => Vec::new(),
-        ErrorKind::Unauthenticated
-        | ErrorKind::Forbidden
-        | ErrorKind::BackendRejected
-        | ErrorKind::BackendTimeout
-        | ErrorKind::Internal => Vec::new(),
+        ErrorKind::Forbidden(denial) => match denial {
+            Denial::RunAs { wanted } => vec!["run_as".into(), wanted.clone()],
+            Denial::Owner { owner } => vec!["owner".into(), owner.clone()],
+            Denial::Project(name) => vec!["project".into(), name.clone()],
+            Denial::Queue(name) => vec!["queue".into(), name.clone()],
+            Denial::Origin | Denial::Backend => Vec::new(),
+        },
+        // Nothing is written for a client that nobody knows: a refusal with this kind is the backend's, of the proxy's own credentials.
+        ErrorKind::Unauthenticated(_) => Vec::new(),
+        ErrorKind::BackendRejected | ErrorKind::BackendTimeout | ErrorKind::Internal => Vec::new(),
     }
 }
 
@@ -101,8 +106,14 @@ fn kind_of(head: &str) -> Option<ErrorKind> {
         }
         ("throttled", [after]) => ErrorKind::Throttled { retry_after: seconds(after)? },
         ("backend_unavailable", [after]) => ErrorKind::BackendUnavailable { retry_after: seconds(after)? },
-        ("unauthenticated", _) => ErrorKind::Unauthenticated,
-        ("forbidden", _) => ErrorKind::Forbidden,
+        ("unauthenticated", _) => ErrorKind::Unauthenticated(Unproven::Wrong),
+        ("forbidden", what) => ErrorKind::Forbidden(match what {
+            ["run_as", wanted] => Denial::RunAs { wanted: (*wanted).to_owned() },
+            ["owner", owner] => Denial::Owner { owner: (*owner).to_owned() },
+            ["project", name] => Denial::Project((*name).to_owned()),
+            ["queue", name] => Denial::Queue((*name).to_owned()),
+            _ => Denial::Backend,
+        }),
         ("backend_timeout", _) => ErrorKind::BackendTimeout,
         ("internal", _) => ErrorKind::Internal,
         ("backend_rejected" | "illegal_state" | "ambiguous", _) => ErrorKind::BackendRejected,
@@ -142,8 +153,12 @@ mod tests {
             ErrorKind::InvalidRequest { field: odd(), fault: Fault::Malformed },
             ErrorKind::InvalidRequest { field: "file".into(), fault: Fault::PathOutside(odd()) },
             ErrorKind::InvalidRequest { field: "file".into(), fault: Fault::NotAllowed },
-            ErrorKind::Unauthenticated,
-            ErrorKind::Forbidden,
+            ErrorKind::Unauthenticated(Unproven::Wrong),
+            ErrorKind::Forbidden(Denial::Backend),
+            ErrorKind::Forbidden(Denial::RunAs { wanted: odd() }),
+            ErrorKind::Forbidden(Denial::Owner { owner: odd() }),
+            ErrorKind::Forbidden(Denial::Project(odd())),
+            ErrorKind::Forbidden(Denial::Queue(odd())),
             ErrorKind::NotFound(Missing::Queue(odd())),
             ErrorKind::NotFound(Missing::Project(odd())),
             ErrorKind::NotFound(Missing::Log),

@@ -61,7 +61,8 @@ pub(crate) fn is_silence(error: &Error) -> bool {
     match error.kind {
         ErrorKind::Throttled { .. } | ErrorKind::BackendUnavailable { .. } | ErrorKind::BackendTimeout => true,
         // An answer, though an unfriendly one: a backend may have no better word for an id that it cannot even read.
-        ErrorKind::BackendRejected | ErrorKind::Internal | ErrorKind::Unauthenticated | ErrorKind::Forbidden => false,
+        ErrorKind::BackendRejected | ErrorKind::Internal => false,
+        ErrorKind::Unauthenticated(_) | ErrorKind::Forbidden(_) => false,
         ErrorKind::NotFound(_) | ErrorKind::InvalidRequest { .. } | ErrorKind::Unsupported { .. } => false,
         ErrorKind::Conflict(_) | ErrorKind::IllegalState { .. } => false,
         ErrorKind::TooLarge { .. } | ErrorKind::Ambiguous { .. } => false,

@@ -4,4 +4,10 @@
 use batchlingua_wire::Adapter;
 
 /// All adapters.
-pub const ADAPTERS: &[Adapter] = &[batchlingua_livy::ADAPTER, batchlingua_local::ADAPTER];
+pub const ADAPTERS: &[Adapter] = &[
+    batchlingua_kyuubi::ADAPTER,
+    batchlingua_livy::ADAPTER,
+    batchlingua_dli::ADAPTER,
+    batchlingua_kylin::ADAPTER,
+    batchlingua_local::ADAPTER,
+];

@@ -107,7 +107,7 @@ fn millis(duration: Duration) -> f64 {
 mod tests {
     use std::{io::Write, sync::Mutex, time::Instant};
 
-    use batchlingua_core::{Context, Error, Principal};
+    use batchlingua_core::{Context, Error, Principal, Rights};
 
     use super::*;
 
@@ -143,6 +143,7 @@ mod tests {
             dialect: "livy".into(),
             listener: "main".into(),
             principal: Principal::unverified("ana"),
+            rights: Arc::new(Rights::all()),
             project: None,
             caller: None,
             deadline: Instant::now(),

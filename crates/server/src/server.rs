@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use batchlingua_core::{ListenerName, SystemClock};
 use batchlingua_ledger::LedgerError;
-use batchlingua_router::{Access, BackendSlot, Gateway, GatewayParts, ListenerParts};
+use batchlingua_router::{Access, Anyone, BackendSlot, Gateway, GatewayParts, ListenerParts};
 use batchlingua_wire::{Face, OpenContext};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -219,5 +219,10 @@ fn listener_parts(config: ListenerConfig, bound: SocketAddr) -> ListenerParts {
         single: config.dialects.len() == 1,
         authenticated: false,
     };
-    ListenerParts { face, dialects: config.dialects, access: Access { authenticated: false, hosts } }
+    ListenerParts {
+        face,
+        dialects: config.dialects,
+        access: Access { authenticated: false, hosts },
+        auth: Arc::new(Anyone),
+    }
 }

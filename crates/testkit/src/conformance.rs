@@ -30,8 +30,7 @@ pub use life::{
 };
 pub use log::{
     a_log_is_whole_and_in_order, a_page_of_a_log_is_cut_from_the_whole, a_stream_of_a_log_is_the_whole,
-    a_tail_of_a_log_is_its_end, head_and_tail_leave_out_the_middle, next_goes_on_where_the_last_page_ended,
-    pages_of_a_log_put_together_are_the_whole,
+    a_tail_of_a_log_is_its_end, head_and_tail_leave_out_the_middle, pages_of_a_log_put_together_are_the_whole,
 };
 pub use submit::{
     a_marker_never_sent_is_not_found, a_plan_changes_nothing_and_is_the_same_each_time,

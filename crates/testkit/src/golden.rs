@@ -24,11 +24,13 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use batchlingua_core::{Credentials, Principal, Result as CoreResult};
+use batchlingua_core::{Credentials, Identity, Principal, Result as CoreResult, Rights};
 use batchlingua_wire::{
-    Body, BodyKind, Decoded, Dialect, FormLimits, Match, Miss, RequestBody, RequestHead, encode_reply, find, read_form,
+    Asker, Body, BodyKind, Decoded, Dialect, FormLimits, Match, Miss, RequestBody, RequestHead, encode_reply, find,
+    read_form,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -241,15 +243,18 @@ impl Case<'_> {
         told: &mut String,
     ) -> CoreResult<Option<Response<Body>>> {
         let body = self.read_body(head, kind, bytes).await?;
-        if let Some(credentials) = self.dialect.credentials(head, &body)? {
-            told.push_str(&describe_credentials(&credentials));
-            if let Credentials::Basic { user, .. } = credentials {
-                head.principal = Principal { name: user.into(), verified: head.face.authenticated };
-            }
+        let shown = self.dialect.credentials(head, &body)?;
+        if let Some(credentials) = &shown {
+            told.push_str(&describe_credentials(credentials));
         }
-        if let Some(principal) = principal {
-            head.principal = principal;
-        }
+        let name = match shown {
+            Some(Credentials::Basic { user, .. } | Credentials::Session(user)) if !user.is_empty() => user,
+            Some(_) | None => self.dialect.nobody().to_owned(),
+        };
+        let claimed = Principal { name: name.into(), verified: head.face.authenticated };
+        let identity = Identity { principal: principal.unwrap_or(claimed), rights: Arc::new(Rights::all()) };
+        let session = self.dialect.has_sessions().then(|| "a-session".to_owned());
+        head.asker = Asker { identity, session }.into();
         if let Some(project) = self.dialect.project(head) {
             told.push_str(&format!("project {project:?}\n"));
         }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchlingua_core::{BatchSpec, Context, Fate, Field, Intent, Marker, Principal, Treatment, Uuid};
+use batchlingua_core::{BatchSpec, Context, Fate, Field, Intent, Marker, Principal, Rights, Treatment, Uuid};
 
 /// Anybody's request, due in a minute.
 pub fn context() -> Context {
@@ -14,6 +14,7 @@ pub fn context() -> Context {
         dialect: "test".into(),
         listener: "test".into(),
         principal: Principal::unverified("tester"),
+        rights: Arc::new(Rights::all()),
         project: None,
         caller: None,
         deadline: Instant::now() + Duration::from_secs(60),

@@ -317,11 +317,11 @@ impl Backend for MemoryBackend {
         world.scan(after.as_ref())
     }
 
-    async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {
+    async fn log(&self, _: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {
         self.gates.pass(Point::Log).await;
         let mut world = self.world();
         world.reach()?;
-        world.job(id)?.logs.read(query, &ctx.principal.name)
+        world.job(id)?.logs.read(query)
     }
 
     async fn control(&self, _: &Context, id: &NativeId, action: Action) -> Result<Effect> {

@@ -103,6 +103,10 @@ macro_rules! little_dialect {
             true
         }
 
+        fn ownership(&self) -> batchlingua_wire::Ownership {
+            batchlingua_wire::Ownership::Shared
+        }
+
         fn encode_miss(&self, _: &RequestHead, _: &batchlingua_wire::Miss) -> Response<Body> {
             crate::json_answer(404, "{}")
         }

@@ -22,6 +22,19 @@ pub trait Dialect: Send + Sync + 'static {
     /// Whether a path is this dialect's on a listener that serves several, even if no route fits it.
     fn claims(&self, head: &RequestHead) -> bool;
 
+    /// The name of whoever shows none, where nobody has to.
+    fn nobody(&self) -> &'static str {
+        "anonymous"
+    }
+
+    /// What somebody else's batch is to a principal who is no administrator, as the product has it, once principals are authenticated.
+    fn ownership(&self) -> Ownership;
+
+    /// Whether clients that have proven who they are get a session that they may show instead: `RequestHead::session`.
+    fn has_sessions(&self) -> bool {
+        false
+    }
+
     /// What the client shows to prove who it is. A signature covers the body.
     fn credentials(&self, head: &RequestHead, body: &RequestBody) -> Result<Option<Credentials>>;
 
@@ -68,6 +81,15 @@ pub fn encode_reply(dialect: &dyn Dialect, head: &RequestHead, reply: Reply<Batc
         Outcome::Log(..) | Outcome::Submitted { .. } | Outcome::Batch(_) | Outcome::Page(_) => answer,
         Outcome::Controlled(_) => answer,
     }
+}
+
+/// What a principal who is no administrator may do with somebody else's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// See it and act on it: projects and queues are what keeps principals apart.
+    Shared,
+    /// See it; only who submitted it, or may run batches as its user, acts on it.
+    ReadOnly,
 }
 
 /// What a request turned out to be.

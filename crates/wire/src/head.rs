@@ -3,9 +3,12 @@
 //! A path is split at its slashes before it is decoded, so that `%2F` stays inside its segment; path parameters (`;v=1`) are dropped, as
 //! the servlet containers of all four products do. A method is matched without regard to case, as Jetty does.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock, OnceLock},
+};
 
-use batchlingua_core::{ListenerName, Principal, RequestId};
+use batchlingua_core::{Allowed, Identity, ListenerName, Principal, RequestId, Rights};
 use http::{HeaderMap, Method, Version, request::Parts};
 use percent_encoding::percent_decode_str;
 
@@ -43,12 +46,29 @@ pub struct RequestHead {
     pub version: Version,
     /// The listener.
     pub face: Arc<Face>,
-    /// Who asks, once that is known.
-    pub principal: Principal,
+    /// Who asks, once that is known: when the body has been read, since a signature covers it.
+    pub asker: OnceLock<Asker>,
     /// The route that fits.
     pub route: Option<&'static Route>,
     /// What stands in the route's braces, in order.
     pub params: Vec<String>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// Who, and what he may do.
+    pub identity: Identity,
+    /// A session to be given to the client with the answer, if its dialect has sessions and the client is due one.
+    pub session: Option<String>,
+}
+
+impl Asker {
+    fn nobody() -> Self {
+        let nothing = || Allowed::Only(Vec::new());
+        let rights = Rights { administrator: false, projects: nothing(), queues: nothing(), run_as: nothing() };
+        Self { identity: Identity { principal: Principal::anonymous(), rights: rights.into() }, session: None }
+    }
 }
 
 impl RequestHead {
@@ -60,7 +80,6 @@ impl RequestHead {
             mixed => Method::from_bytes(mixed.to_ascii_uppercase().as_bytes()).ok()?,
         };
         let headers = parts.headers.clone();
-        let principal = Principal::anonymous();
         Some(Self {
             id,
             method,
@@ -68,10 +87,16 @@ impl RequestHead {
             headers,
             version: parts.version,
             face,
-            principal,
+            asker: OnceLock::new(),
             route: None,
             params: Vec::new(),
         })
+    }
+
+    /// Who asks. Before that is known: nobody, who may do nothing.
+    pub fn asker(&self) -> &Asker {
+        static NOBODY: LazyLock<Asker> = LazyLock::new(Asker::nobody);
+        self.asker.get().unwrap_or(&NOBODY)
     }
 
     /// A header's value, if it is text.

@@ -18,13 +18,13 @@ mod route;
 mod settings;
 
 pub use adapter::{
-    Adapter, Decoded, Dialect, DialectMaker, OpenContext, Opener, Platform, PlatformMaker, encode_reply,
+    Adapter, Decoded, Dialect, DialectMaker, OpenContext, Opener, Ownership, Platform, PlatformMaker, encode_reply,
 };
 pub use basic::basic_credentials;
 pub use body::{Body, BodyError, Part, RequestBody};
 pub use coding::{Coding, decode_body, encode_body};
 pub use form::{FormLimits, read_form};
-pub use head::{Face, Query, RequestHead, Target};
+pub use head::{Asker, Face, Query, RequestHead, Target};
 pub use json::{JsonFault, JsonFaultKind, Kind, Member, Members, Place, Value, check_depth, decode_text};
 pub use route::{BodyKind, Match, Miss, Route, find};
 pub use settings::{ConfigError, Settings, parse_bytes, parse_duration};

@@ -38,6 +38,9 @@ const FIXED: &[&str] = &[
     "unmapped",
     "created",
     "spec",
+    "title",
+    "program",
+    "user",
 ];
 
 const MOVING: &[&str] = &[
@@ -98,6 +101,9 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
         text(serde_json::to_string(&*entry.unmapped).map_err(from_json)?),
         time(batch.times.created),
         text(spec_text(&batch.spec).map_err(from_json)?),
+        text(batch.spec.title()),
+        text(batch.spec.program()),
+        optional(batch.user()),
     ])
 }
 
@@ -148,6 +154,8 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     let unmapped: Vec<String> = serde_json::from_str(&cells.next::<String>()?).map_err(from_json)?;
     let created = Millis(cells.next()?);
     let mut spec = spec_of(&cells.next::<String>()?).map_err(from_json)?;
+    // Title, program and user are made of the others, for lists.
+    cells.at += 3;
     (spec.queue, spec.name, spec.kind) = (queue, name, kind);
     let revision = cells.next::<i64>()?.cast_unsigned();
     let native = cells.next::<Option<String>>()?.map(Into::into);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{Filter, ListQuery, Millis, Order, Scope, SortKey, Window};
+use batchlingua_core::{Filter, ListQuery, Millis, Order, Scope, SortKey, Uuid, Window};
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::{
@@ -90,7 +90,7 @@ fn shown(
     let sql = format!("{} ORDER BY {} LIMIT ? OFFSET ?", condition.sql, order_by(order));
     let signed = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     // Only how long a batch has run depends on when that is asked.
-    let now = (order.key == SortKey::Duration).then_some(Value::Integer(now.0));
+    let now = matches!(order.key, SortKey::Duration | SortKey::Lifetime).then_some(Value::Integer(now.0));
     let values = condition.values.into_iter().chain(now).chain([signed(window.size), signed(window.from)]);
     rows(connection, &sql, params_from_iter(values))
 }
@@ -118,15 +118,25 @@ fn narrow(condition: &mut Where, filter: &Filter) {
     if let Some(states) = filter.states {
         condition.and_one_of("state", "", states.iter().map(|state| state.as_str()));
     }
-    condition.and_text("kind = ?", filter.kind.map(kind_word));
+    if let Some(kinds) = &filter.kinds {
+        condition.and_one_of("kind", "", kinds.iter().map(|kind| kind_word(*kind)));
+    }
+    if let Some(id) = &filter.id {
+        let uuid = id.parse::<Uuid>().map_or_else(|_| id.clone(), |uuid| uuid.to_string());
+        condition.and("(uuid = ? OR native = ?)", [Value::from(uuid), Value::from(id.clone())]);
+    }
+    condition.and_text("user = ?", filter.user.as_deref());
+    condition.and_text("program = ?", filter.program.as_deref());
     condition.and_text("owner = ?", filter.owner.as_deref());
     condition.and_text("name = ?", filter.name.as_deref());
-    condition.and_text("queue = ?", filter.queue.as_deref());
+    condition.and_text("queue = ? COLLATE NOCASE", filter.queue.as_deref());
     condition.and_time("created >= ?", filter.created_from);
+    condition.and_time("created < ?", filter.created_before);
+    condition.and_time("modified >= ?", filter.modified_from);
     condition.and_time("ended <= ?", filter.ended_to);
     if let Some(text) = &filter.contains {
         let text = Value::from(text.to_ascii_lowercase());
-        let within = "(instr(lower(name), ?) > 0 OR instr(uuid, ?) > 0 OR instr(lower(native), ?) > 0)";
+        let within = "(instr(lower(title), ?) > 0 OR instr(uuid, ?) > 0 OR instr(lower(native), ?) > 0)";
         condition.and(within, [text.clone(), text.clone(), text]);
     }
 }
@@ -140,6 +150,9 @@ fn order_by(order: Order) -> String {
         SortKey::Name => format!("name {direction} NULLS LAST, created, row"),
         SortKey::Project => format!("project {direction} NULLS LAST, created, row"),
         SortKey::Queue => format!("queue {direction} NULLS LAST, created, row"),
+        SortKey::Title => format!("title {direction}, created, row"),
+        SortKey::Id => format!("uuid {direction}"),
+        SortKey::Lifetime => format!("max(0, coalesce(ended, ?) - created) {direction}, created, row"),
         SortKey::Duration => {
             let ran = "CASE WHEN started IS NULL THEN 0 ELSE max(0, coalesce(ended, ?) - started) END";
             format!("{ran} {direction}, created, row")

@@ -13,7 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x4274_4c67;
 
 /// The statements that lead from each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
     CREATE TABLE batches (
@@ -84,6 +84,21 @@ const VERSION_1: &str = "
     CREATE INDEX open_intents ON batches (backend, marker_name) WHERE phase IN ('intended', 'sending', 'ambiguous');
     CREATE INDEX unended_cancels ON batches (cancel_asked, ended) WHERE cancel_asked = 1 AND phase = 'accepted' AND ended IS NULL;
     CREATE UNIQUE INDEX batches_by_key ON batches (principal, dialect, key) WHERE key IS NOT NULL;
+";
+
+/// What lists ask for beside names: title, program and the user that a batch runs as. Old rows get them from their specs.
+const VERSION_2: &str = "
+    ALTER TABLE batches ADD COLUMN title   TEXT NOT NULL DEFAULT '';
+    ALTER TABLE batches ADD COLUMN program TEXT NOT NULL DEFAULT '';
+    ALTER TABLE batches ADD COLUMN user    TEXT;
+    UPDATE batches SET
+        program = coalesce(nullif(spec ->> '$.class_name', ''), spec ->> '$.file', ''),
+        user    = coalesce(spec ->> '$.run_as', owner);
+    UPDATE batches SET title = coalesce(
+        nullif(name, ''),
+        nullif(spec ->> '$.class_name', ''),
+        replace(spec ->> '$.file', rtrim(spec ->> '$.file', replace(spec ->> '$.file', '/', '')), ''),
+        '');
 ";
 
 /// Brings the file to the newest version; where it was before.

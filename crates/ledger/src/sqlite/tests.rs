@@ -178,10 +178,11 @@ async fn an_older_schema_is_brought_forward_and_a_half_migration_is_not_there() 
     const BROKEN: &str = "UPDATE batches SET later = 'broken'; DROP TABLE nowhere";
     let dir = TempDir::new().expect("a folder can be made");
     let open = |migrations: &[&str]| SqliteLedger::open_with(&database(&dir), &Options::default(), migrations);
-    let first = open(&schema::MIGRATIONS[..1]).expect("a new ledger opens");
+    let known = schema::MIGRATIONS.len();
+    let first = open(schema::MIGRATIONS).expect("a new ledger opens");
     first.intend(intent(1)).await.expect("the ledger takes intents");
     drop(first);
-    let with = |more: &[&'static str]| [&schema::MIGRATIONS[..1], more].concat();
+    let with = |more: &[&'static str]| [schema::MIGRATIONS, more].concat();
     assert!(matches!(open(&with(&[NEXT, BROKEN])), Err(LedgerError::Open { .. })));
     let second = open(&with(&[NEXT])).expect("what came before the broken step is there");
     assert!(is_there(&second, 1).await);
@@ -191,8 +192,10 @@ async fn an_older_schema_is_brought_forward_and_a_half_migration_is_not_there() 
         let later = connection.query_row("SELECT later FROM batches", [], |row| row.get(0))?;
         Ok((later, schema::version(&connection)?))
     };
-    assert_eq!(later().expect("the column is there"), ("moved".to_owned(), 2));
-    assert!(matches!(open(&schema::MIGRATIONS[..1]), Err(LedgerError::Newer { found: 2, known: 1, .. })));
+    assert_eq!(later().expect("the column is there"), ("moved".to_owned(), known as i64 + 1));
+    assert!(
+        matches!(open(schema::MIGRATIONS), Err(LedgerError::Newer { found, known: own, .. }) if (found, own) == (known as i64 + 1, known as i64))
+    );
 }
 
 #[test]

@@ -230,13 +230,14 @@ fn query() -> impl Strategy<Value = (ListQuery, Scope)> {
     )
         .prop_map(|(states, name, contains, who, created, ended)| Filter {
             states: states.map(|states| states.into_iter().collect()),
-            kind: contains.map(|_| BatchKind::Jar),
+            kinds: contains.map(|_| vec![BatchKind::Jar]),
             owner: who.map(|who| ["ana", "bob"][usize::from(who)].to_owned()),
             name: name.map(|name| format!("name{name}")),
             contains: contains.map(str::to_owned),
             queue: created.map(|_| "q1".to_owned()),
             created_from: created.map(|seconds| Millis(START.0 + seconds * 1000)),
             ended_to: ended.map(|seconds| Millis(START.0 + seconds * 1000)),
+            ..Filter::default()
         });
     let scope = (
         select(DIALECTS.to_vec()),

@@ -64,8 +64,7 @@ impl JobLog {
             Lines::Tail(count) => self.tail(&mut index, count.min(MAX_PAGE_LINES)),
             Lines::From(from, count) => self.from(&mut index, from, count.min(MAX_PAGE_LINES)),
             Lines::HeadAndTail(count) => self.head_and_tail(&mut index, count.min(MAX_PAGE_LINES / 2)),
-            // Not asked of a page: a reader's place is not known here, and all of a log is a stream. The beginning is in both.
-            Lines::Next(count) => self.from(&mut index, 0, count.min(MAX_PAGE_LINES)),
+            // Not asked of a page: all of a log is a stream.
             Lines::All => self.from(&mut index, 0, MAX_PAGE_LINES),
         }
     }

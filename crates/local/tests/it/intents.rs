@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchlingua_core::{BatchKind, BatchSpec, Context, Intent, Marker, Principal, Uuid};
+use batchlingua_core::{BatchKind, BatchSpec, Context, Intent, Marker, Principal, Rights, Uuid};
 
 /// A call that has time.
 pub(crate) fn context() -> Context {
@@ -14,6 +14,7 @@ pub(crate) fn context() -> Context {
         dialect: "livy".into(),
         listener: "main".into(),
         principal: Principal::anonymous(),
+        rights: Arc::new(Rights::all()),
         project: None,
         caller: None,
         deadline: Instant::now() + Duration::from_secs(60),

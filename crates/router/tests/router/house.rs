@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use batchlingua_core::{Backend, BatchSpec, Clock, Ledger, Millis, NativeId};
+use batchlingua_core::{Authenticator, Backend, BatchSpec, Clock, Ledger, Millis, NativeId};
 use batchlingua_ledger::Options;
 use batchlingua_router::{
-    Access, AuditRecord, BackendSlot, CallLimits, CallRecord, Gateway, GatewayParts, Limits, ListenerParts,
+    Access, Anyone, AuditRecord, BackendSlot, CallLimits, CallRecord, Gateway, GatewayParts, Limits, ListenerParts,
     ListenerService, Observer, Policies, RequestRecord, RouteMatch, RouteRule, Routing,
 };
 use batchlingua_testkit::MemoryBackend;
@@ -84,6 +84,7 @@ pub(crate) struct Plans {
     pub(crate) rules: Vec<RouteRule>,
     pub(crate) backends: Vec<(&'static str, Arc<dyn Backend>)>,
     pub(crate) access: Access,
+    pub(crate) auth: Arc<dyn Authenticator>,
     pub(crate) single: bool,
     pub(crate) started: bool,
     pub(crate) _upload_dir: tempfile::TempDir,
@@ -135,6 +136,7 @@ impl House {
             rules: vec![rule("here")],
             backends: vec![("here", backend.clone() as Arc<dyn Backend>)],
             access: Access::default(),
+            auth: Arc::new(Anyone),
             single: false,
             started: true,
             _upload_dir: upload_dir,
@@ -173,8 +175,8 @@ impl House {
             single: plans.single,
             authenticated: false,
         };
-        let service =
-            gateway.listener(ListenerParts { face, dialects: vec!["plain".into()], access: plans.access.clone() });
+        let (access, auth) = (plans.access.clone(), plans.auth.clone());
+        let service = gateway.listener(ListenerParts { face, dialects: vec!["plain".into()], access, auth });
         Self { clock, backend, ledger, gateway, service, notebook, plans }
     }
 
@@ -191,6 +193,7 @@ impl House {
             calls: old.calls,
             rules: old.rules.clone(),
             backends: old.backends.clone(),
+            auth: old.auth.clone(),
             access: old.access.clone(),
             single: old.single,
             started: old.started,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use batchlingua_core::{Error, ErrorKind, Fault, SubmitError};
+use batchlingua_core::{Denial, Error, ErrorKind, Fault, SubmitError};
 use batchlingua_testkit::{Point, SubmitFault};
 use serde_json::json;
 
@@ -93,7 +93,7 @@ async fn a_refusal_keeps_its_kind() {
     let house = House::over(clock, backend, |plans| plans.backends = vec![("here", odd.clone())]);
     let kinds = [
         ErrorKind::InvalidRequest { field: "file".into(), fault: Fault::PathOutside("/etc/passwd".into()) },
-        ErrorKind::Forbidden,
+        ErrorKind::Forbidden(Denial::Backend),
         ErrorKind::TooLarge { limit: "max_upload", max: 7 },
         ErrorKind::Unsupported { backend: "here".into(), what: "archives".into() },
     ];

@@ -51,6 +51,10 @@ impl Dialect for Plain {
         matches!(first, Some("jobs" | "actions" | "version" | "relay"))
     }
 
+    fn ownership(&self) -> batchlingua_wire::Ownership {
+        batchlingua_wire::Ownership::Shared
+    }
+
     fn credentials(&self, head: &RequestHead, _: &RequestBody) -> Result<Option<Credentials>> {
         Ok(basic_credentials(&head.headers))
     }
@@ -248,8 +252,8 @@ fn effect_word(effect: Effect) -> String {
 fn status(kind: &ErrorKind) -> StatusCode {
     let status = match kind {
         ErrorKind::InvalidRequest { .. } => 400,
-        ErrorKind::Unauthenticated => 401,
-        ErrorKind::Forbidden => 403,
+        ErrorKind::Unauthenticated(_) => 401,
+        ErrorKind::Forbidden(_) => 403,
         ErrorKind::NotFound(_) => 404,
         ErrorKind::Conflict(_) => 409,
         ErrorKind::IllegalState { .. } => 422,

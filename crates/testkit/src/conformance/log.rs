@@ -18,7 +18,6 @@ pub(super) async fn all(rig: &dyn Rig) {
     pages_of_a_log_put_together_are_the_whole(rig).await;
     head_and_tail_leave_out_the_middle(rig).await;
     a_stream_of_a_log_is_the_whole(rig).await;
-    next_goes_on_where_the_last_page_ended(rig).await;
 }
 
 /// What the job wrote is there, in one piece; an unknown id has no log.
@@ -95,26 +94,6 @@ pub async fn a_stream_of_a_log_is_the_whole(rig: &dyn Rig) {
     let bytes: Vec<u8> = stream.map_ok(|piece| piece.to_vec()).try_concat().await.expect("the stream comes to its end");
     let text = String::from_utf8(bytes).expect("the job wrote UTF-8");
     assert_eq!(text.lines().collect::<Vec<_>>(), whole);
-}
-
-/// A client that reads on gets every line once. A backend that cannot remember its readers says so.
-pub async fn next_goes_on_where_the_last_page_ended(rig: &dyn Rig) {
-    let Some((id, whole)) = printed(rig, PRINTED).await else { return };
-    let mut together: Vec<String> = Vec::new();
-    loop {
-        let log = match read(rig, &id, Lines::Next(4)).await {
-            Ok(log) => log,
-            Err(error) if matches!(error.kind, ErrorKind::Unsupported { .. }) => return,
-            Err(error) => panic!("the next lines: {error:?}"),
-        };
-        let LogBody::Lines(lines) = log.body else { panic!("a page comes as lines") };
-        if lines.is_empty() {
-            break;
-        }
-        together.extend(lines);
-        assert!(together.len() <= whole.len(), "no line twice: {together:#?}");
-    }
-    assert_eq!(together, whole);
 }
 
 #[derive(Debug)]

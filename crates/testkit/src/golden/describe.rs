@@ -109,14 +109,20 @@ fn describe_submission(out: &mut String, submission: &Submission) {
 
 fn describe_list(out: &mut String, query: &ListQuery) {
     let ListQuery { filter, order, window, tails } = query;
-    let Filter { states, kind, owner, name, contains, queue, created_from, ended_to } = filter;
+    let Filter { states, kinds, id, owner, user, name, program, contains, queue, .. } = filter;
+    let Filter { created_from, created_before, modified_from, ended_to, .. } = filter;
     given(out, "states", &states.map(words));
-    given(out, "kind", kind);
+    given(out, "kinds", kinds);
+    given(out, "id", id);
     given(out, "owner", owner);
+    given(out, "user", user);
     given(out, "name", name);
+    given(out, "program", program);
     given(out, "contains", contains);
     given(out, "queue", queue);
     given(out, "created_from", &created_from.map(|at| at.0));
+    given(out, "created_before", &created_before.map(|at| at.0));
+    given(out, "modified_from", &modified_from.map(|at| at.0));
     given(out, "ended_to", &ended_to.map(|at| at.0));
     let Order { key, descending } = order;
     field(out, "order", format_args!("{key:?}{}", if *descending { " descending" } else { "" }));
@@ -133,6 +139,7 @@ pub(super) fn describe_credentials(credentials: &Credentials) -> String {
         Credentials::Basic { user, password: _ } => format!("credentials Basic {user:?}\n"),
         Credentials::Bearer(_) => "credentials Bearer\n".to_owned(),
         Credentials::Token(_) => "credentials Token\n".to_owned(),
+        Credentials::Session(_) => "credentials Session\n".to_owned(),
         Credentials::Signature { access_key, signed, signature: _, at } => {
             format!("credentials Signature {access_key:?} at {}\n  signed = {signed:?}\n", at.0)
         }

@@ -40,6 +40,10 @@ impl Dialect for Toy {
         true
     }
 
+    fn ownership(&self) -> batchlingua_wire::Ownership {
+        batchlingua_wire::Ownership::Shared
+    }
+
     fn credentials(&self, head: &RequestHead, _: &RequestBody) -> Result<Option<Credentials>> {
         Ok(basic_credentials(&head.headers))
     }
@@ -73,7 +77,7 @@ impl Dialect for Toy {
     fn encode(&self, head: &RequestHead, reply: &Reply<BatchId>) -> Response<Body> {
         match &reply.outcome {
             Outcome::Batch(batch) => {
-                answer(200, format!("{} {} {}", head.principal.name, batch.id.ordinal, batch.state))
+                answer(200, format!("{} {} {}", head.asker().identity.principal.name, batch.id.ordinal, batch.state))
             }
             _ => answer(200, ""),
         }

@@ -12,8 +12,6 @@ pub(super) struct Logs {
     default: Vec<String>,
     driver: HashMap<u32, Vec<String>>,
     steps: HashMap<String, Vec<String>>,
-    /// The line after the last that each reader got by [`Lines::Next`].
-    read: HashMap<(String, String), u64>,
 }
 
 impl Logs {
@@ -30,7 +28,7 @@ impl Logs {
         self.default[self.default.len().saturating_sub(lines)..].to_vec()
     }
 
-    pub(super) fn read(&mut self, query: &LogQuery, reader: &str) -> Result<Log> {
+    pub(super) fn read(&self, query: &LogQuery) -> Result<Log> {
         let lines = match &query.source {
             LogSource::Default => &self.default,
             LogSource::Driver { attempt } => self.driver.get(attempt).ok_or_else(|| missing(Missing::Log))?,
@@ -49,12 +47,6 @@ impl Logs {
             Lines::HeadAndTail(size) => {
                 let both = [&lines[..size as usize], &lines[lines.len() - size as usize..]].concat();
                 Log { from: 0, total: Some(total), body: LogBody::Lines(both) }
-            }
-            Lines::Next(size) => {
-                let next = self.read.entry((format!("{:?}", query.source), reader.to_owned())).or_default();
-                let from = *next;
-                *next = from.saturating_add(size.into()).min(total);
-                page(from, size.into())
             }
             Lines::All => {
                 let pieces: Vec<_> = lines.iter().map(|line| Ok(Bytes::from(format!("{line}\n")))).collect();

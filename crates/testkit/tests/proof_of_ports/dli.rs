@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use batchlingua_core::{
     Batch, BatchId, BatchKind, BatchRef, BatchSpec, BatchState, Credentials, Detail, DialectName, Error, ErrorKind,
-    Extension, Millis, Notes, Operation, Outcome, Principal, Project, Reply, Result, Submission, Uuid,
+    Extension, Millis, Notes, Operation, Outcome, Principal, Project, Reply, Result, Submission, Unproven, Uuid,
 };
 use batchlingua_wire::{Body, BodyKind, Decoded, Dialect, RequestBody, RequestHead, Route, Value, encode_reply};
 use http::{Method, Response};
@@ -52,7 +52,7 @@ impl Dialect for Dli {
         let Some(value) = head.header("authorization") else {
             return Ok(head.header("x-auth-token").map(|token| Credentials::Token(token.to_owned())));
         };
-        let refused = || Error::new(ErrorKind::Unauthenticated, "the signature cannot be read");
+        let refused = || Error::new(ErrorKind::Unauthenticated(Unproven::Unusable), "the signature cannot be read");
         let rest = value.strip_prefix("SDK-HMAC-SHA256 ").ok_or_else(refused)?;
         let part = |name: &str| rest.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let (access_key, names, signature) = part("Access")
@@ -235,7 +235,7 @@ async fn the_signature_of_a_create_covers_head_and_body() {
         assert!(!verified(altered), "{what} is covered");
     }
     let gone = credentials_of(&V1.replace("X-Project-Id", "X-Other")).await.expect_err("a signed header is gone");
-    assert_eq!(gone.kind, ErrorKind::Unauthenticated);
+    assert_eq!(gone.kind, ErrorKind::Unauthenticated(Unproven::Unusable));
 }
 
 #[tokio::test]

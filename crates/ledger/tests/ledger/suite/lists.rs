@@ -92,7 +92,7 @@ pub(crate) async fn each_filter_means_what_it_says(house: House) {
         (none(), vec![a, b, c]),
         (Filter { states: states(&[BatchState::Running, BatchState::Failed]), ..none() }, vec![a, c]),
         (Filter { states: states(&[]), ..none() }, vec![]),
-        (Filter { kind: Some(BatchKind::Sql), ..none() }, vec![b]),
+        (Filter { kinds: Some(vec![BatchKind::Sql]), ..none() }, vec![b]),
         (Filter { owner: own("ana"), ..none() }, vec![a, b]),
         (Filter { owner: own("an"), ..none() }, vec![]),
         (Filter { name: own("Daily_Report"), ..none() }, vec![a]),

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Action, App, Batch, BatchId, BatchKind, BatchSpec, BatchState, Clash, Conf, Effect, Error, ErrorKind, Extension,
-    Fate, Fault, Field, Millis, Missing, Native, NativeError, Notes, Principal, Size, Step, Times, Treatment, Uuid,
+    Action, App, Batch, BatchId, BatchKind, BatchSpec, BatchState, Clash, Conf, Denial, Effect, Error, ErrorKind,
+    Extension, Fate, Fault, Field, Millis, Missing, Native, NativeError, Notes, Principal, Size, Step, Times,
+    Treatment, Unproven, Uuid,
 };
 
 use super::lines::Line;
@@ -187,8 +188,13 @@ fn kind(line: &mut Line) -> Result<ErrorKind, String> {
             };
             ErrorKind::InvalidRequest { field, fault }
         }
-        "unauthenticated" => ErrorKind::Unauthenticated,
-        "forbidden" => ErrorKind::Forbidden,
+        "unauthenticated" => ErrorKind::Unauthenticated(match line.text("unproven").as_deref() {
+            None | Some("nothing") => Unproven::Nothing,
+            Some("unusable") => Unproven::Unusable,
+            Some("wrong") => Unproven::Wrong,
+            Some(other) => return Err(line.fault("unproven", other)),
+        }),
+        "forbidden" => ErrorKind::Forbidden(denial(line)),
         "not_found" => ErrorKind::NotFound(missing(line)?),
         "conflict" => ErrorKind::Conflict(clash(line)?),
         "illegal_state" => {
@@ -220,6 +226,15 @@ fn kind(line: &mut Line) -> Result<ErrorKind, String> {
 
 const ACTIONS: [Action; 6] =
     [Action::Cancel, Action::Pause, Action::Resume, Action::Restart, Action::Forget, Action::CancelAndForget];
+
+/// By what the case names: run_as=, owner=, project=, queue= or origin=true; else the backend's own.
+fn denial(line: &mut Line) -> Denial {
+    let run_as = line.text("run_as").map(|wanted| Denial::RunAs { wanted });
+    let named = run_as.or_else(|| line.text("owner").map(|owner| Denial::Owner { owner }));
+    let named = named.or_else(|| line.text("project").map(Denial::Project));
+    let named = named.or_else(|| line.text("queue").map(Denial::Queue));
+    named.or_else(|| line.text("origin").map(|_| Denial::Origin)).unwrap_or(Denial::Backend)
+}
 
 fn missing(line: &mut Line) -> Result<Missing, String> {
     if line.flag("log")? {
