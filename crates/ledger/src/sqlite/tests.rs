@@ -198,6 +198,40 @@ async fn an_older_schema_is_brought_forward_and_a_half_migration_is_not_there() 
     );
 }
 
+/// Rows of the first version lack what later lists ask for; it is made of what they have.
+#[tokio::test]
+async fn rows_of_the_first_version_are_found_by_what_it_did_not_know() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 1);
+    let specs = [
+        (Some("named"), Some("org.A"), "/srv/a.jar", None),
+        (None, Some("org.B"), "/srv/b.jar", Some("etl")),
+        (None, Some(""), "hdfs:///x/c.py", None),
+    ];
+    for (n, (name, class_name, file, run_as)) in (1..).zip(specs) {
+        let own = |text: &str| Some(text.to_owned());
+        let (name, class_name) = (name.and_then(own), class_name.and_then(own));
+        let spec =
+            BatchSpec { name, class_name, file: own(file), run_as: run_as.and_then(own), ..BatchSpec::default() };
+        ledger.intend(NewIntent { spec: Arc::new(spec), ..intent(n) }).await.expect("the ledger takes intents");
+    }
+    drop(ledger);
+    let columns = || -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+        let connection = Connection::open(database(&dir))?;
+        let mut rows = connection.prepare("SELECT title, program, user FROM batches ORDER BY row")?;
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+    };
+    let written = columns().expect("they are there");
+    let back = "ALTER TABLE batches DROP COLUMN title; ALTER TABLE batches DROP COLUMN program; \
+                ALTER TABLE batches DROP COLUMN user; PRAGMA user_version = 1";
+    let connection = Connection::open(database(&dir)).expect("it is a database");
+    connection.execute_batch(back).expect("that was the first version");
+    drop(connection);
+    drop(opened(&dir, 1));
+    assert_eq!(columns().expect("they are there again"), written);
+    assert_eq!(written[2].0, "c.py");
+}
+
 #[test]
 fn a_damaged_row_is_an_error_and_no_panic() {
     let dir = TempDir::new().expect("a folder can be made");

@@ -218,8 +218,17 @@ fn verdict_of(verdict: u8, native: Option<u8>, lease: &Lease) -> Verdict {
 }
 
 fn query() -> impl Strategy<Value = (ListQuery, Scope)> {
-    let keys =
-        [SortKey::Created, SortKey::Modified, SortKey::Name, SortKey::Project, SortKey::Queue, SortKey::Duration];
+    let keys = [
+        SortKey::Created,
+        SortKey::Modified,
+        SortKey::Name,
+        SortKey::Project,
+        SortKey::Queue,
+        SortKey::Title,
+        SortKey::Id,
+        SortKey::Duration,
+        SortKey::Lifetime,
+    ];
     let filter = (
         option::weighted(0.3, vec(state(), 0..4)),
         option::weighted(0.2, 0..3u8),
@@ -234,10 +243,14 @@ fn query() -> impl Strategy<Value = (ListQuery, Scope)> {
             owner: who.map(|who| ["ana", "bob"][usize::from(who)].to_owned()),
             name: name.map(|name| format!("name{name}")),
             contains: contains.map(str::to_owned),
-            queue: created.map(|_| "q1".to_owned()),
+            queue: created.map(|_| "Q1".to_owned()),
+            id: name.filter(|_| ended.is_some()).map(|name| format!("native{name}")),
+            user: who.filter(|_| name.is_none()).map(|who| ["ana", "eva"][usize::from(who)].to_owned()),
+            program: ended.filter(|seconds| seconds % 2 == 0).map(|_| "a.jar".to_owned()),
+            created_before: ended.filter(|seconds| seconds % 3 == 0).map(|seconds| Millis(START.0 + seconds * 1000)),
+            modified_from: ended.filter(|seconds| seconds % 5 == 0).map(|seconds| Millis(START.0 + seconds * 500)),
             created_from: created.map(|seconds| Millis(START.0 + seconds * 1000)),
             ended_to: ended.map(|seconds| Millis(START.0 + seconds * 1000)),
-            ..Filter::default()
         });
     let scope = (
         select(DIALECTS.to_vec()),

@@ -111,6 +111,62 @@ pub(crate) async fn each_filter_means_what_it_says(house: House) {
     }
 }
 
+pub(crate) async fn programs_titles_users_and_ids_are_asked_for(house: House) {
+    let of = |set: fn(&mut BatchSpec)| with_spec(|spec| set(spec));
+    let class = house
+        .accepted(
+            of(|spec| {
+                spec.class_name = Some("org.example.Etl".into());
+                spec.file = Some("hdfs:///apps/etl.jar".into());
+                spec.queue = Some("Nightly".into());
+            }),
+            "job-a",
+        )
+        .await;
+    house.clock.go(MINUTE);
+    let file = house
+        .accepted(
+            of(|spec| {
+                spec.file = Some("/srv/jobs/Rollup.py".into());
+                spec.kind = BatchKind::Python;
+                spec.run_as = Some("etl".into());
+            }),
+            "job-b",
+        )
+        .await;
+    house.clock.go(MINUTE);
+    house.observe(observation(class.row, BatchState::Running)).await;
+    let (a, b) = (class.row, file.row);
+    let own = |text: &str| Some(text.to_owned());
+    let none = Filter::default;
+    let upper = class.batch.id.uuid.to_string().to_ascii_uppercase();
+    for (filter, shown) in [
+        (Filter { program: own("org.example.Etl"), ..none() }, vec![a]),
+        (Filter { program: own("/srv/jobs/Rollup.py"), ..none() }, vec![b]),
+        (Filter { program: own("/srv/jobs/rollup.py"), ..none() }, vec![]),
+        (Filter { program: own("hdfs:///apps/etl.jar"), ..none() }, vec![]),
+        (Filter { contains: own("example.etl"), ..none() }, vec![a]),
+        (Filter { contains: own("rollup"), ..none() }, vec![b]),
+        (Filter { contains: own("srv"), ..none() }, vec![]),
+        (Filter { user: own("etl"), ..none() }, vec![b]),
+        (Filter { user: own("ana"), ..none() }, vec![a]),
+        (Filter { owner: own("ana"), ..none() }, vec![a, b]),
+        (Filter { id: own(&upper), ..none() }, vec![a]),
+        (Filter { id: own("job-b"), ..none() }, vec![b]),
+        (Filter { id: own("job-"), ..none() }, vec![]),
+        (Filter { queue: own("NIGHTLY"), ..none() }, vec![a]),
+        (Filter { queue: own("nightly_"), ..none() }, vec![]),
+        (Filter { kinds: Some(vec![BatchKind::Python, BatchKind::Sql]), ..none() }, vec![b]),
+        (Filter { kinds: Some(vec![]), ..none() }, vec![]),
+        (Filter { created_before: Some(START.plus(MINUTE)), ..none() }, vec![a]),
+        (Filter { created_before: Some(START), ..none() }, vec![]),
+        (Filter { modified_from: Some(START.plus(MINUTE)), ..none() }, vec![a, b]),
+        (Filter { modified_from: Some(START.plus(2 * MINUTE)), ..none() }, vec![a]),
+    ] {
+        assert_eq!(house.listed(filter.clone()).await, shown, "{filter:?}");
+    }
+}
+
 pub(crate) async fn all_conditions_must_hold(house: House) {
     let in_queue = |queue: &str, name: &str| {
         with_spec(|spec| (spec.queue, spec.name) = (Some(queue.to_owned()), Some(name.to_owned())))
@@ -161,6 +217,10 @@ pub(crate) async fn each_order_sorts_as_told(house: House) {
         (SortKey::Queue, [a, d, b, c], [b, a, d, c]),
         (SortKey::Project, [c, b, d, a], [b, d, c, a]),
         (SortKey::Duration, [d, a, b, c], [c, b, a, d]),
+        // From the first minute: a ended in the first, b in the fifth, the others go on since the second.
+        (SortKey::Lifetime, [a, b, c, d], [c, d, b, a]),
+        // Without a name it is what stands for one.
+        (SortKey::Title, [b, c, a, d], [a, d, c, b]),
     ] {
         for (descending, expected) in [(false, up), (true, down)] {
             let shown = house.ordered(Order { key, descending }, Window::default()).await;
