@@ -9,33 +9,74 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// Sends a request; the status and the answer's JSON, `null` if it is none.
-pub(super) async fn send(
-    server: SocketAddr,
-    method: Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<(u16, Value), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("{method} {path}: {error}");
-    let socket = TcpStream::connect(server).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(|error| failed(&error))?;
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let request = Request::builder()
-        .method(&method)
-        .uri(path)
-        .header(header::HOST, server.to_string())
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("X-Requested-By", "batchlingua-demo")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| failed(&error))?;
-    let answer = async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
-    };
-    // The connection moves the bytes of the answer, so both have to be driven.
-    let (answer, _) = tokio::join!(answer, connection);
-    let (status, bytes) = answer.map_err(|error: hyper::Error| failed(&error))?;
-    Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+/// A server as one client talks to it.
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) server: SocketAddr,
+    /// What the client takes, where its dialect chooses by that.
+    pub(super) accept: &'static str,
+}
+
+impl Caller {
+    pub(super) fn json(server: SocketAddr) -> Self {
+        Self { server, accept: "application/json" }
+    }
+
+    /// The JSON of an answer that has this status.
+    pub(super) async fn get(self, path: &str) -> Result<Value, String> {
+        self.expect(200, Method::GET, path, None).await
+    }
+
+    /// The same of a submit.
+    pub(super) async fn post(self, wanted: u16, path: &str, body: &Value) -> Result<Value, String> {
+        self.expect(wanted, Method::POST, path, Some(body)).await
+    }
+
+    async fn expect(self, wanted: u16, method: Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
+        let (status, answer) = self.send(&method, path, body).await?;
+        match status == wanted {
+            true => Ok(answer),
+            false => Err(format!("{method} {path}: {wanted} was expected, not {status}: {answer}")),
+        }
+    }
+
+    /// Status and JSON, `null` if it is none.
+    async fn send(self, method: &Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{method} {path}: {error}");
+        let socket = TcpStream::connect(self.server).await.map_err(|error| failed(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(|error| failed(&error))?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.server.to_string())
+            .header(header::ACCEPT, self.accept)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("X-Requested-By", "batchlingua-demo")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| failed(&error))?;
+        let answer = async move {
+            let response = sender.send_request(request).await?;
+            let status = response.status().as_u16();
+            Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+        };
+        // The connection moves the bytes of the answer, so both have to be driven.
+        let (answer, _) = tokio::join!(answer, connection);
+        let (status, bytes) = answer.map_err(|error: hyper::Error| failed(&error))?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+}
+
+/// A text that an answer has to hold.
+pub(super) fn text<'a>(answer: &'a Value, pointer: &str) -> Result<&'a str, String> {
+    answer
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("a text was expected at {pointer} of {answer}"))
+}
+
+/// The lines of an array.
+pub(super) fn lines(array: &Value) -> Vec<String> {
+    array.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -7,6 +7,10 @@
 //! A dialect joins by one entry in `CLIENTS`.
 
 mod client;
+mod dli;
+mod follow;
+mod kylin;
+mod kyuubi;
 mod livy;
 mod words;
 
@@ -47,7 +51,15 @@ struct DemoClient {
 
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Seen, String>> + Send + 'a>>;
 
-const CLIENTS: &[DemoClient] = &[DemoClient { dialect: "livy", run: |job| Box::pin(livy::run(job)) }];
+const CLIENTS: &[DemoClient] = &[
+    DemoClient { dialect: "kyuubi", run: |job| Box::pin(kyuubi::run(job)) },
+    DemoClient { dialect: "livy", run: |job| Box::pin(livy::run(job)) },
+    DemoClient { dialect: "dli", run: |job| Box::pin(dli::run(job)) },
+    DemoClient { dialect: "kylin", run: |job| Box::pin(kylin::run(job)) },
+];
+
+/// Most lines of one page.
+const PAGE: u64 = 1_000;
 
 /// What a client is to run, and where.
 struct Job<'a> {
@@ -62,9 +74,9 @@ impl Job<'_> {
         format!("wordcount by {dialect}")
     }
 
-    /// Shows that something happens.
-    fn say(&self, dialect: &str, what: fmt::Arguments<'_>) {
-        println!("  {dialect:<7} {what}");
+    /// Shows a call and what came of it.
+    fn say(&self, dialect: &str, call: &str, what: impl fmt::Display) {
+        println!("  {dialect:<7} {call:<34} {what}");
     }
 }
 
@@ -141,20 +153,20 @@ async fn engine() -> Result<String, String> {
 /// Shows side by side what the clients saw; an error unless all is right.
 fn verdict(results: &[(&str, Result<Seen, String>)]) -> Result<(), String> {
     let expected = words::most_frequent(TEXT, 10);
-    println!("\n{:<9}{:<7}{:<34}result", "dialect", "id", "states seen");
+    println!("\n{:<9}{:<38}{:<32}result", "dialect", "id", "states seen");
     let mut wrong = Vec::new();
     for (dialect, result) in results {
         match result {
             Ok(seen) => {
                 let found = seen.lines.windows(expected.len()).any(|lines| lines == expected);
                 let word = if found { "as counted here" } else { "not as counted here" };
-                println!("{dialect:<9}{:<7}{:<34}{word}", seen.id, seen.states.join(" > "));
+                println!("{dialect:<9}{:<38}{:<32}{word}", seen.id, seen.states.join(" > "));
                 if !found || !seen.well {
                     wrong.push(format!("{dialect} was shown:\n{}", seen.lines.join("\n")));
                 }
             }
             Err(message) => {
-                println!("{dialect:<9}{:<7}{:<34}{message}", "-", "-");
+                println!("{dialect:<9}{:<38}{:<32}{message}", "-", "-");
                 wrong.push(format!("{dialect}: {message}"));
             }
         }
