@@ -163,6 +163,8 @@ pub struct Controlled<I> {
     pub before: BatchState,
     /// What came of it.
     pub result: Result<Effect>,
+    /// The batch as it stands after that, where it is still there: some dialects answer with it.
+    pub after: Option<Arc<Batch<I>>>,
 }
 
 /// What an action did.

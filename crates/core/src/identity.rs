@@ -101,7 +101,20 @@ pub enum Credentials {
         signature: String,
         /// When the client says that it signed.
         at: Millis,
+        /// The token that it shows beside, as the holder of a temporary key does.
+        security_token: Option<String>,
     },
+}
+
+impl Credentials {
+    /// The name that somebody claims by showing this, where it has one outside the secret.
+    pub fn claimed(&self) -> Option<&str> {
+        match self {
+            Self::Basic { user, .. } => Some(user),
+            Self::Signature { access_key, .. } => Some(access_key),
+            Self::Bearer(_) | Self::Token(_) | Self::Session(_) => None,
+        }
+    }
 }
 
 /// Shows which kind, never the secret.
@@ -128,8 +141,9 @@ pub trait Authenticator: Send + Sync + 'static {
     fn recall(&self, shown: Option<&Credentials>, nobody: &str) -> Option<Identity>;
 
     /// Who shows this, if it has to be looked into: a password's hash takes a processor for a while.
-    async fn authenticate(&self, shown: Option<Credentials>) -> Result<Identity>;
+    async fn authenticate(&self, shown: Option<&Credentials>) -> Result<Identity>;
 
-    /// A session that stands for this identity until it has been idle for too long, shown as [`Credentials::Session`].
-    fn session(&self, identity: &Identity) -> String;
+    /// A session that stands for this identity until it has been idle for too long, shown as [`Credentials::Session`]. `None`: what was
+    /// shown earns none, or is a session that is still good for a while.
+    fn session(&self, identity: &Identity, shown: Option<&Credentials>) -> Option<String>;
 }

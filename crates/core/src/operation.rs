@@ -12,7 +12,7 @@ pub enum Operation<I> {
     /// Show one batch.
     Get(I, Detail),
     /// Show many.
-    List(ListQuery),
+    List(Box<ListQuery>),
     /// Show lines of a log.
     Log(I, LogQuery),
     /// Act on batches.
@@ -85,12 +85,23 @@ pub struct Selection<I> {
     pub project: Option<Project>,
     /// Of the batches so named, those in these states.
     pub states: Option<StateSet>,
+    /// The states in which the action is legal: if one of the batches stands in another, nothing is done to any. `None`: what has ended
+    /// already is no mistake.
+    pub legal: Option<StateSet>,
+    /// Whether an id that nobody has is left out, and not refused.
+    pub skip_unknown: bool,
 }
 
 impl<I> Selection<I> {
     /// One batch.
     pub fn one(id: I) -> Self {
-        Self { ids: vec![id], project: None, states: None }
+        Self { ids: vec![id], ..Self::default() }
+    }
+}
+
+impl<I> Default for Selection<I> {
+    fn default() -> Self {
+        Self { ids: Vec::new(), project: None, states: None, legal: None, skip_unknown: false }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a batch is to run, and what can become of each of its fields on the way to a backend.
 
-use std::fmt;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+};
 
 use crate::{DialectName, redact};
 
@@ -80,9 +83,19 @@ impl Conf {
 
 impl FromIterator<(String, String)> for Conf {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
-        let mut conf = Self::default();
-        pairs.into_iter().for_each(|(key, value)| conf.set(key, value));
-        conf
+        // A client may send very many: looking for each among those before it would take far too long.
+        let mut conf: Vec<(String, String)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (key, value) in pairs {
+            match places.entry(key) {
+                Entry::Occupied(place) => conf[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    conf.push((place.key().clone(), value));
+                    place.insert(conf.len() - 1);
+                }
+            }
+        }
+        Self(conf)
     }
 }
 

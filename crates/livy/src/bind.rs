@@ -9,12 +9,14 @@
 use std::borrow::Cow;
 
 use batchlingua_core::{Conf, Error, Result};
-use batchlingua_wire::{JsonFault, Kind, Value, check_depth, decode_text};
+use batchlingua_wire::{
+    JsonFault, Kind, Value, check_depth, decode_text,
+    java::{Mapper, Path, Place, find_fault, mismatch, mismatched_root, mismatched_text, parse_int},
+};
 
 use crate::{
-    dto::{Class, Count, JavaClass, List, Nullable, Slot, Target},
-    error, number, syntax,
-    words::{Path, Place},
+    dto::{Class, Count, CreateBatch, JavaClass, List, Nullable, Slot, Target},
+    error,
 };
 
 const TEXT: &str = "java.lang.String";
@@ -41,7 +43,7 @@ pub(crate) fn read<T: Target>(bytes: &[u8], max_depth: usize) -> Result<Option<T
 
 /// The first fault of a text that is no JSON, or of its members if one of those comes before.
 fn explain<T: Target>(bytes: &[u8], lead: usize, max_depth: usize, fault: &JsonFault) -> Option<Error> {
-    let found = syntax::find(bytes, lead, max_depth, T::CLASS)?;
+    let found = find_fault(bytes, lead, max_depth, &T::CLASS.mapper())?;
     let earlier = found.heard.and_then(|heard| {
         let value = Value::parse(&heard).ok()?;
         Document { text: &heard, lead, class: T::CLASS }.bind::<T>(value).err()
@@ -51,7 +53,7 @@ fn explain<T: Target>(bytes: &[u8], lead: usize, max_depth: usize, fault: &JsonF
 
 fn in_own_words(fault: &JsonFault) -> Error {
     let place = Place { line: fault.place.line, column: fault.place.column };
-    error::spoken("body", no_json(fault), &format!("{}{}", fault.message, place.words()))
+    error::spoken("body", no_json(fault), &format!("{}{}", fault.message, CreateBatch::CLASS.mapper().at(place)))
 }
 
 fn no_json(fault: &JsonFault) -> String {
@@ -65,6 +67,10 @@ struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
+    fn mapper(&self) -> Mapper {
+        self.class.mapper()
+    }
+
     fn bind<T: Target>(&self, value: Value<'a>) -> Result<Option<T>> {
         match value.kind() {
             Kind::Null => Ok(None),
@@ -106,7 +112,7 @@ impl<'a> Document<'a> {
             }
         };
         let message = format!("{name:?} is none of the words that it may be");
-        Err(error::spoken(name, message, &format!("{words}{}", Path::Member(name).through(self.class.name))))
+        Err(error::spoken(name, message, &format!("{words}{}", self.mapper().through(Path::Member(name)))))
     }
 
     fn text(&self, value: Value<'a>, path: Path<'_>) -> Result<Option<Cow<'a, str>>> {
@@ -139,16 +145,16 @@ impl<'a> Document<'a> {
         match value.kind() {
             Kind::Null => Ok(Nullable::Null),
             Kind::Object => {
-                let mut conf = Conf::default();
-                for pair in value.members().map_err(|fault| in_own_words(&fault))?.0 {
+                let pairs = value.members().map_err(|fault| in_own_words(&fault))?.0.into_iter();
+                let pairs = pairs.map(|pair| {
                     let text = self.text(pair.value, Path::Entry(name, &pair.name))?;
-                    conf.set(pair.name, text.unwrap_or(Cow::Borrowed("null")));
-                }
-                Ok(Nullable::Of(conf))
+                    Ok((pair.name.into_owned(), text.unwrap_or(Cow::Borrowed("null")).into_owned()))
+                });
+                pairs.collect::<Result<Conf>>().map(Nullable::Of)
             }
             Kind::Text => {
                 let text = value.text().map_err(|fault| in_own_words(&fault))?;
-                let words = from_text(MAP, &format!("element of `{MAP_OF_TEXTS}`"), &text);
+                let words = mismatched_text(MAP, &format!("element of `{MAP_OF_TEXTS}`"), &text);
                 Err(self.wrong(&words, value, Path::Member(name)))
             }
             Kind::Bool | Kind::Integer | Kind::Float | Kind::Array => {
@@ -162,7 +168,7 @@ impl<'a> Document<'a> {
         let other = |class: JavaClass| Ok(Some(Count::Other(class)));
         match value.kind() {
             Kind::Null => Ok(None),
-            Kind::Text => match number::parse_int(&value.text().map_err(faulty)?) {
+            Kind::Text => match parse_int(&value.text().map_err(faulty)?) {
                 Some(count) => Ok(Some(Count::Of(count))),
                 None => other(JavaClass::Base("java.lang.String")),
             },
@@ -189,43 +195,14 @@ impl<'a> Document<'a> {
     }
 
     fn no_object(&self, value: Value<'a>) -> Error {
-        let (raw, class) = (value.raw(), self.class.name);
-        let words = match value.kind() {
-            Kind::Array | Kind::Object | Kind::Null => return self.mismatch(class, value, Path::Root),
-            Kind::Text => match value.text() {
-                Ok(text) => from_text(class, &format!("`{class}` value"), &text),
-                Err(fault) => return in_own_words(&fault),
-            },
-            Kind::Bool => no_creator(class, "boolean/Boolean", &format!("boolean value ({raw})")),
-            Kind::Float => no_creator(class, "double/Double", &format!("Number value ({raw})")),
-            Kind::Integer => {
-                let argument = match (raw.parse::<i32>(), raw.parse::<i64>()) {
-                    (Ok(_), _) => "int/Int",
-                    (_, Ok(_)) => "long/Long",
-                    _ => "BigInteger",
-                };
-                no_creator(class, argument, &format!("Number value ({raw})"))
-            }
-        };
-        self.wrong(&words, value, Path::Root)
+        match mismatched_root(self.class.name, value) {
+            Ok(words) => self.wrong(&words, value, Path::Root),
+            Err(fault) => in_own_words(&fault),
+        }
     }
 
     fn mismatch(&self, wanted: &str, value: Value<'a>, path: Path<'_>) -> Error {
-        let (given, token) = match value.kind() {
-            Kind::Null => ("Null value", "VALUE_NULL"),
-            Kind::Bool if value.raw() == "true" => ("Boolean value", "VALUE_TRUE"),
-            Kind::Bool => ("Boolean value", "VALUE_FALSE"),
-            Kind::Integer => ("Integer value", "VALUE_NUMBER_INT"),
-            Kind::Float => ("Floating-point value", "VALUE_NUMBER_FLOAT"),
-            Kind::Text => ("String value", "VALUE_STRING"),
-            Kind::Array => ("Array value", "START_ARRAY"),
-            Kind::Object => ("Object value", "START_OBJECT"),
-        };
-        self.wrong(
-            &format!("Cannot deserialize value of type `{wanted}` from {given} (token `JsonToken.{token}`)"),
-            value,
-            path,
-        )
+        self.wrong(&mismatch(wanted, value), value, path)
     }
 
     /// A wrong shape, told at the value's beginning.
@@ -237,8 +214,8 @@ impl<'a> Document<'a> {
             Path::Element(name, at) => (name, format!("element {at} of {name:?} has the wrong JSON type")),
             Path::Entry(name, key) => (name, format!("{key:?} in {name:?} has the wrong JSON type")),
         };
-        let through = path.through(self.class.name);
-        error::spoken(field, message, &format!("{words}{}{through}", place.words()))
+        let through = self.mapper().through(path);
+        error::spoken(field, message, &format!("{words}{}{through}", self.mapper().at(place)))
     }
 
     /// An unknown member, told where its value begins to be of no interest.
@@ -254,28 +231,11 @@ impl<'a> Document<'a> {
             "Unrecognized field \"{name}\" (class {}), not marked as ignorable ({} known properties: {known_texts}]){}{}",
             self.class.name,
             known.len(),
-            place.words(),
-            Path::Member(name).through(self.class.name),
+            self.mapper().at(place),
+            self.mapper().through(Path::Member(name)),
         );
         error::spoken(name, format!("{name:?} is no member of {}; known are {known_texts}", self.class.what), &words)
     }
-}
-
-fn no_creator(class: &str, argument: &str, given: &str) -> String {
-    format!(
-        "Cannot construct instance of `{class}` (although at least one Creator exists): \
-         no {argument}-argument constructor/factory method to deserialize from {given}"
-    )
-}
-
-/// What a text is told where an object belongs; a blank one is refused as a coercion.
-fn from_text(class: &str, target: &str, text: &str) -> String {
-    let blank = match text {
-        "" => "empty String (\"\")",
-        text if text.chars().all(|c| c <= ' ') => "blank String (all whitespace)",
-        text => return no_creator(class, "String", &format!("String value ('{text}')")),
-    };
-    format!("Cannot coerce {blank} to {target} (but could if coercion was enabled using `CoercionConfig`)")
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@
 use batchlingua_core::{
     Batch, BatchId, BatchKind, BatchSpec, Conf, Fault, IdempotencyKey, Result, Size, Submission, Uuid,
 };
+use batchlingua_wire::java::is_all_digits;
 
 use crate::{
     dto::{AppInfo, BatchObject, Count, CreateBatch, JavaClass, Nullable},
     error::{rejected, thrown},
-    number, state, uri, window,
+    state, uri, window,
 };
 
 /// What no batch may set: it would undo how Livy starts it, or whom it runs as.
@@ -119,7 +120,7 @@ fn not_null<T>(name: &str, class: &str, member: Nullable<T>) -> Result<T> {
 /// An id could not be told from a name of digits; the empty name is one of those.
 pub(crate) fn check_name(name: Option<&str>) -> Result<()> {
     match name {
-        Some(name) if number::is_all_digits(name) => {
+        Some(name) if is_all_digits(name) => {
             Err(rejected("name", Fault::Malformed, &format!("Invalid session name: {name}")))
         }
         _ => Ok(()),

@@ -7,11 +7,12 @@
 use batchlingua_core::{
     Action, Batch, BatchId, BatchRef, Controlled, Credentials, Detail, DialectName, Error, ErrorKind, IdempotencyKey,
     Log, LogBody, LogQuery, LogSource, Missing, Operation, Outcome, Page, Replay, Reply, Result, Selection, Submission,
-    Uuid,
+    Unproven, Uuid,
 };
 use batchlingua_wire::{
     Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, basic_credentials,
     decode_body,
+    java::{bad_message, is_all_digits, parse_int},
 };
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
@@ -22,7 +23,7 @@ use crate::{
     bind,
     convert::{self, Beside},
     dto::{BatchObject, LogObject, SessionList, StateObject, VersionObject},
-    error, number,
+    error,
     session::{self, CreateSession},
     state,
     window::{self, LogWindow},
@@ -228,7 +229,17 @@ impl Dialect for LivyDialect {
     }
 
     fn credentials(&self, head: &RequestHead, _: &RequestBody) -> Result<Option<Credentials>> {
-        Ok(basic_credentials(&head.headers))
+        let shown = basic_credentials(&head.headers);
+        // Livy's filter, where there is one, fails over a Basic header that it cannot read; another scheme is none to it.
+        let is_basic = |value: &str| value.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"));
+        if shown.is_none() && head.face.authenticated && head.header("authorization").is_some_and(is_basic) {
+            let kind = ErrorKind::Unauthenticated(Unproven::Unusable);
+            return Err(Error::new(
+                kind,
+                "the Authorization header cannot be read: after Basic, user:password in base64",
+            ));
+        }
+        Ok(shown)
     }
 
     fn admit(&self, head: &RequestHead) -> Result<(), Box<Response<Body>>> {
@@ -252,7 +263,7 @@ impl Dialect for LivyDialect {
         }
         let operation = match head.route_name() {
             "submit" => Operation::Submit(Box::new(self.submit(head, body)?)),
-            "list" => Operation::List(window::list(&head.target.query)?.1),
+            "list" => Operation::List(Box::new(window::list(&head.target.query)?.1)),
             "get" => Operation::Get(batch_ref(head)?, Detail::Summary),
             "state" => Operation::Get(batch_ref(head)?, Detail::State),
             "log" => {
@@ -339,17 +350,17 @@ impl Dialect for LivyDialect {
     }
 
     fn bad_message(&self, status: StatusCode, reason: &str) -> Option<Response<Body>> {
-        Some(answer::bad_message(status, reason))
+        Some(bad_message(status, reason))
     }
 }
 
 /// What stands in the path: an integer, or a name.
 fn batch_ref(head: &RequestHead) -> Result<BatchRef> {
     let written = head.param(0);
-    if !number::is_all_digits(written) {
+    if !is_all_digits(written) {
         return Ok(BatchRef::Name(written.to_owned()));
     }
-    let ordinal = number::parse_int(written).and_then(|id| u32::try_from(id).ok());
+    let ordinal = parse_int(written).and_then(|id| u32::try_from(id).ok());
     ordinal.map(BatchRef::Ordinal).ok_or_else(|| error::bad_number("id", written))
 }
 

@@ -13,6 +13,7 @@
 //! | word | one of a few strings; null is absence |
 
 use batchlingua_core::Conf;
+use batchlingua_wire::java::Mapper;
 use serde::Serialize;
 
 /// A class that Jackson makes of a body.
@@ -27,9 +28,20 @@ pub(crate) struct Class {
 }
 
 impl Class {
-    /// Whether it has a member of that name.
-    pub(crate) fn knows(&self, member: &str) -> bool {
-        self.members.contains(&member)
+    /// How Livy's Jackson speaks of it.
+    pub(crate) fn mapper(&self) -> Mapper {
+        const BUILDERS: [&str; 2] = [
+            "com.fasterxml.jackson.module.scala.deser.GenericFactoryDeserializerResolver$BuilderWrapper",
+            "com.fasterxml.jackson.module.scala.deser.GenericMapFactoryDeserializerResolver$BuilderWrapper",
+        ];
+        Mapper {
+            source: "(org.eclipse.jetty.server.HttpInputOverHTTP)",
+            class: self.name,
+            members: self.members,
+            list: BUILDERS[0],
+            map: BUILDERS[1],
+            at_character: false,
+        }
     }
 }
 

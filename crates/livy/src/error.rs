@@ -7,15 +7,14 @@
 
 use std::time::Duration;
 
-use batchlingua_core::{Clash, DialectName, Error, ErrorKind, Fault, Missing, NativeError};
-use batchlingua_wire::{Body, RequestHead};
+use batchlingua_core::{Clash, Denial, DialectName, Error, ErrorKind, Fault, Missing, NativeError, Unproven};
+use batchlingua_wire::{Body, RequestHead, java::to_vec};
 use bytes::Bytes;
 use http::{Response, header};
 
 use crate::{
     NAME,
     answer::{self, HTML, JSON},
-    json,
 };
 
 /// The shape `{"msg": …}` around a submit's refusal.
@@ -23,12 +22,12 @@ const REJECTED: &str = "Rejected, Reason: ";
 
 /// Jackson's words.
 pub(crate) fn spoken(field: impl Into<String>, message: impl Into<String>, words: &str) -> Error {
-    native(field, Fault::Malformed, message, 400, JSON, json::to_vec(&words))
+    native(field, Fault::Malformed, message, 400, JSON, to_vec(&words))
 }
 
 /// An exception that nobody caught.
 pub(crate) fn thrown(field: impl Into<String>, message: impl Into<String>, exception: &str) -> Error {
-    native(field, Fault::Malformed, message, 500, JSON, json::to_vec(&exception))
+    native(field, Fault::Malformed, message, 500, JSON, to_vec(&exception))
 }
 
 /// An exception that the container caught.
@@ -91,12 +90,19 @@ fn encode_kind(head: &RequestHead, error: &Error) -> Response<Body> {
             rejected(&format!("requirement failed: Local path {path} cannot be added to user sessions."))
         }
         ErrorKind::InvalidRequest { fault: Fault::Malformed | Fault::NotAllowed, .. } => rejected(message),
-        ErrorKind::Unauthenticated(_) => {
+        ErrorKind::Unauthenticated(Unproven::Unusable | Unproven::Wrong) => answer::page(head, 403, message),
+        ErrorKind::Unauthenticated(Unproven::Nothing) => {
             let mut response = answer::page(head, 401, "Authentication required");
             answer::put(response.headers_mut(), header::WWW_AUTHENTICATE, "Basic");
             response
         }
-        ErrorKind::Forbidden(_) => msg(403, message),
+        ErrorKind::Forbidden(Denial::RunAs { wanted }) => {
+            let user = &head.asker().identity.principal.name;
+            msg(403, &format!("User '{user}' not allowed to impersonate 'Some({wanted})'."))
+        }
+        ErrorKind::Forbidden(
+            Denial::Origin | Denial::Owner { .. } | Denial::Project(_) | Denial::Queue(_) | Denial::Backend,
+        ) => msg(403, message),
         ErrorKind::NotFound(Missing::Batch(wanted)) => {
             // As the client wrote it: `007` is not `7` in its eyes.
             let written = Some(head.param(0)).filter(|written| !written.is_empty()).unwrap_or(wanted);

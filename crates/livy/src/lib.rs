@@ -12,14 +12,10 @@ mod convert;
 mod dialect;
 mod dto;
 mod error;
-mod json;
-mod number;
 mod session;
 mod state;
-mod syntax;
 mod uri;
 mod window;
-mod words;
 
 #[cfg(test)]
 mod behaviour;

@@ -273,7 +273,7 @@ fn said(operation: &Operation<batchlingua_core::BatchRef>, recorded: &Answer) ->
         (200, Operation::Log(_, query)) => Ok(Outcome::Log(nobody, log(&body, query))),
         (200, Operation::Control(..)) => {
             let result = Ok(Effect::Ended(BatchState::Cancelled));
-            Ok(Outcome::Controlled(vec![Controlled { id: nobody, before: BatchState::Running, result }]))
+            Ok(Outcome::Controlled(vec![Controlled { id: nobody, before: BatchState::Running, result, after: None }]))
         }
         (status, operation) => Err(Error::internal(format!("Livy answered {status} to {operation:?}"))),
     }

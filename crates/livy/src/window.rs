@@ -9,9 +9,9 @@
 //! if the backend has fewer lines than it was asked for.
 
 use batchlingua_core::{Lines, ListQuery, Result, Window};
-use batchlingua_wire::Query;
+use batchlingua_wire::{Query, java::parse_int};
 
-use crate::{error, number};
+use crate::error;
 
 const HEADER: &str = "stdout: ";
 const TRAILER: &str = "\nstderr: ";
@@ -22,7 +22,7 @@ const DEFAULT_SIZE: i32 = 100;
 pub(crate) const MOST: u32 = 10_000;
 
 fn int(query: &Query, name: &str) -> Result<Option<i32>> {
-    let read = |text| number::parse_int(text).ok_or_else(|| error::bad_number(name, text));
+    let read = |text| parse_int(text).ok_or_else(|| error::bad_number(name, text));
     query.get(name).map(read).transpose()
 }
 

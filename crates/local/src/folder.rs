@@ -11,7 +11,7 @@
 //! | `cancel` | somebody has asked for the end |
 //! | `control` | a FIFO by which the runner is told so |
 //! | `exit.json` | how it ended |
-//! | `work/`, `uploads/` | where the job runs, and what came with it |
+//! | `work/`, `uploads/` | where the job runs, and what came with it; the latter is removed at the end |
 //!
 //! Locks belong to open files, so the kernel takes them back however a process dies, and no number of a process is ever trusted.
 
@@ -150,6 +150,8 @@ impl Folder {
 
     /// Writes the end down and removes what may hold secrets. Whoever does this holds [`Folder::lock`].
     pub(crate) fn end(&self, exit: &Exit) -> io::Result<()> {
+        // First, so that whoever sees the end finds them gone. The end is written all the same: what stays goes with the folder.
+        let _ = fs::remove_dir_all(self.file(UPLOADS));
         let mut bytes = json(exit);
         bytes.resize(bytes.len().max(EXIT_BYTES), b' ');
         // Not truncated: its blocks are what was set aside.

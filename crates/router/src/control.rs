@@ -1,5 +1,7 @@
 //! Acting on batches.
 //!
+//! What cannot be done to one of the batches of a call is done to none of them: everything that is known beforehand is looked at first.
+//!
 //! Before a cancel the router reads state and last log page, since some products drop the record with it: a batch that has ended already
 //! gets its dialect's own word for that, and nothing is sent. The wish is durable before it is sent, and repeated in the background until
 //! an end is seen; an end is shown only once it was seen.
@@ -7,13 +9,14 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Action, BatchId, BatchRef, BatchState, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind, Filter,
-    ListQuery, Notes, Outcome, Phase, Reply, Result, Selection, Window,
+    Action, BatchId, BatchRef, BatchState, Capabilities, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind,
+    Filter, ListQuery, Notes, Outcome, Phase, Reply, Result, Revival, Selection, StateSet, Window,
 };
+use batchlingua_wire::Ownership;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use crate::{AuditRecord, Gateway, logs, observer::outcome_word, stack::Stack, view};
+use crate::{AuditRecord, Gateway, logs, observer::outcome_word, rights, stack::Stack, view};
 
 /// Most batches of a project that one call acts on.
 const SELECTED: u64 = 10_000;
@@ -31,6 +34,7 @@ pub(crate) async fn control(
     action: Action,
 ) -> Result<Reply<BatchId>> {
     let token = gateway.come_in()?;
+    let legal = selection.legal;
     let entries = select(gateway, ctx, selection).await?;
     // The client's deadline is not the work's.
     let deadline = (Instant::now() + gateway.limits.request_timeout).into_std();
@@ -40,6 +44,10 @@ pub(crate) async fn control(
     let task = gateway.tasks.spawn({
         let gateway = gateway.clone();
         async move {
+            let refused = refused(&gateway, &ctx, &entries, action, legal).await;
+            if !refused.is_empty() {
+                return refused;
+            }
             let acts = stream::iter(entries).map(|entry| act(&gateway, &ctx, entry, action, patience));
             acts.buffered(AT_ONCE).collect::<Vec<_>>().await
         }
@@ -50,15 +58,22 @@ pub(crate) async fn control(
 }
 
 async fn select(gateway: &Arc<Gateway>, ctx: &Context, selection: Selection<BatchRef>) -> Result<Vec<Entry>> {
+    gateway.limits.scoping.check_project(ctx, selection.project.as_ref())?;
     let mut entries = Vec::with_capacity(selection.ids.len());
     for id in &selection.ids {
-        entries.push(view::resolve(gateway, ctx, id).await?);
+        match view::resolve(gateway, ctx, id).await {
+            Ok(entry) => entries.push(entry),
+            Err(error) if selection.skip_unknown && matches!(error.kind, ErrorKind::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     if let Some(project) = &selection.project {
         if selection.ids.is_empty() {
             let filter = Filter { states: selection.states, ..Filter::default() };
             let query = ListQuery { filter, window: Window { from: 0, size: SELECTED }, ..ListQuery::default() };
-            let scope = batchlingua_core::Scope { projects: Some(vec![project.clone()]), ..gateway.scope(ctx) };
+            let unscoped = gateway.limits.scoping.unscoped(Some(project));
+            let projects = Some(vec![project.clone()]);
+            let scope = batchlingua_core::Scope { projects, unscoped, ..gateway.scope(ctx) };
             entries = gateway.ledger.page(&query, &scope).await?.rows;
         } else {
             entries.retain(|entry| entry.batch.project.as_ref().is_none_or(|of| of == project));
@@ -73,6 +88,68 @@ async fn select(gateway: &Arc<Gateway>, ctx: &Context, selection: Selection<Batc
     Ok(entries)
 }
 
+/// The batches to which it cannot be done, each with the reason.
+async fn refused(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    entries: &[Entry],
+    action: Action,
+    legal: Option<StateSet>,
+) -> Vec<Controlled<BatchId>> {
+    // By their places: a closure over references is not general enough for a task.
+    let looks = stream::iter(0..entries.len()).map(|at| async move {
+        let error = may(gateway, ctx, &entries[at], action, legal).await.err()?;
+        Some(told(gateway, ctx, &entries[at], action, Err(error)).await)
+    });
+    looks.buffered(AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+async fn may(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    entry: &Entry,
+    action: Action,
+    legal: Option<StateSet>,
+) -> Result<()> {
+    match gateway.ownership(ctx) {
+        Ownership::Shared => {}
+        Ownership::ReadOnly => rights::check_owner(ctx, &entry.batch)?,
+    }
+    let stack = gateway.stack(&entry.backend);
+    let offer = match action {
+        Action::Forget => may_forget(gateway, ctx, entry).await,
+        Action::Cancel | Action::CancelAndForget if view::is_over(entry.batch.state, stack.as_ref().ok().copied()) => {
+            Ok(())
+        }
+        Action::Cancel | Action::CancelAndForget => stack.and_then(|stack| stack.offers(Action::Cancel)),
+        Action::Pause | Action::Resume | Action::Restart => stack.and_then(|stack| stack.offers(action)),
+    };
+    let Some(legal) = legal else { return offer };
+    // Who says where the action is legal wants to be told what else is.
+    let state = view::show(gateway, ctx, entry, Detail::State).await?.0.state;
+    let message = match offer {
+        Ok(()) if legal.contains(state) => return Ok(()),
+        Ok(()) => format!("the action '{}' is not legal for a batch that is {state}", action.as_str()),
+        Err(error) if matches!(error.kind, ErrorKind::Unsupported { .. }) => error.message,
+        Err(error) => return Err(error),
+    };
+    let allowed = gateway.stack(&entry.backend).map_or_else(|_| Vec::new(), |stack| possible(state, &stack.can()));
+    Err(Error::new(ErrorKind::IllegalState { state, allowed }, message))
+}
+
+/// What can be done to a batch there.
+fn possible(state: BatchState, can: &Capabilities) -> Vec<Action> {
+    const HELD: &[Action] = &[Action::Resume, Action::Cancel, Action::Restart];
+    let possible: &[Action] = match state {
+        BatchState::Queued | BatchState::Starting => &[Action::Cancel, Action::Pause],
+        BatchState::Running => &[Action::Cancel, Action::Pause, Action::Restart],
+        BatchState::Paused => HELD,
+        BatchState::Failed if can.revival == Revival::AfterFailure => HELD,
+        BatchState::Failed | BatchState::Succeeded | BatchState::Cancelled | BatchState::Unknown => &[],
+    };
+    possible.iter().copied().filter(|action| can.actions.contains(*action)).collect()
+}
+
 async fn act(
     gateway: &Arc<Gateway>,
     ctx: &Context,
@@ -80,11 +157,10 @@ async fn act(
     action: Action,
     patience: Instant,
 ) -> Controlled<BatchId> {
-    let before = entry.batch.state;
     let result = match action {
-        Action::Cancel => cancel(gateway, ctx, &entry, patience).await,
-        Action::Forget => forget(gateway, ctx, &entry).await,
-        Action::CancelAndForget => cancel(gateway, ctx, &entry, patience).await,
+        Action::Cancel | Action::CancelAndForget => cancel(gateway, ctx, &entry, patience).await,
+        // It was looked at already, and what has ended needs nothing more.
+        Action::Forget => Ok(Effect::NothingToDo),
         Action::Pause | Action::Resume | Action::Restart => pass_on(gateway, ctx, &entry, action).await,
     };
     let result = match (action, result) {
@@ -94,6 +170,17 @@ async fn act(
         }
         (_, result) => result,
     };
+    told(gateway, ctx, &entry, action, result).await
+}
+
+/// What became of a batch, for the client and the audit.
+async fn told(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    entry: &Entry,
+    action: Action,
+    result: Result<Effect>,
+) -> Controlled<BatchId> {
     gateway.observer.audit(&AuditRecord {
         ctx,
         action: action.as_str(),
@@ -103,15 +190,17 @@ async fn act(
         outcome: outcome_word(result.as_ref()),
         unmapped: &[],
     });
-    Controlled { id: entry.batch.id.clone(), before, result }
+    let now = gateway.ledger.find(&entry.batch.id.clone().into(), &gateway.own_scope(None)).await;
+    let after = now.ok().flatten().map(|now| now.batch);
+    Controlled { id: entry.batch.id.clone(), before: entry.batch.state, result, after }
 }
 
 /// A batch that lives is not let out of sight.
-async fn forget(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<Effect> {
+async fn may_forget(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<()> {
     let (batch, _) = view::show(gateway, ctx, entry, Detail::State).await?;
     let state = batch.state;
     if entry.phase == Phase::Accepted && state.is_end() {
-        return Ok(Effect::NothingToDo);
+        return Ok(());
     }
     let allowed = vec![Action::Cancel, Action::CancelAndForget];
     Err(Error::new(ErrorKind::IllegalState { state, allowed }, "the batch has not ended; cancel it first"))

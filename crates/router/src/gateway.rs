@@ -15,7 +15,7 @@ use batchlingua_core::{
     Backend, BackendName, Batch, BatchId, Claim, Clock, Context, DialectName, Entry, Error, ErrorKind, Health, Holder,
     Ledger, ListenerName, Millis, Principal, RequestId, Result, Rights, RowId, Scope, Uuid,
 };
-use batchlingua_wire::{Dialect, FormLimits};
+use batchlingua_wire::{Dialect, FormLimits, Ownership};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
@@ -27,7 +27,7 @@ use tokio_util::{
 };
 
 use crate::{
-    ListenerParts, ListenerService, Observer, Routing, chores, follow,
+    ListenerParts, ListenerService, Observer, Routing, Scoping, chores, follow,
     settle::{self, OpenIntents},
     sightings::Sightings,
     stack::{CallLimits, Stack},
@@ -71,9 +71,11 @@ pub struct GatewayParts {
 pub struct Limits {
     /// Most bytes of a request's body.
     pub max_body: usize,
-    /// How long a body may take to come.
+    /// How long a body may pause, and how far it may fall behind `min_body_rate`.
     pub body_read_timeout: Duration,
-    /// How long a request may take in all.
+    /// Least bytes a second at which a body comes.
+    pub min_body_rate: u64,
+    /// How long a request may take once its body has come.
     pub request_timeout: Duration,
     /// How long a client waits for the outcome of its submit.
     pub submit_wait: Duration,
@@ -97,6 +99,8 @@ pub struct Limits {
     pub list_freshness: Duration,
     /// The bounds of uploads.
     pub upload: FormLimits,
+    /// Which projects and queues there are.
+    pub scoping: Scoping,
 }
 
 impl Default for Limits {
@@ -105,6 +109,7 @@ impl Default for Limits {
         Self {
             max_body: 16 << 20,
             body_read_timeout: Duration::from_secs(30),
+            min_body_rate: 16 << 10,
             request_timeout: Duration::from_secs(120),
             submit_wait: Duration::from_secs(60),
             cancel_wait: Duration::from_secs(10),
@@ -119,9 +124,10 @@ impl Default for Limits {
             upload: FormLimits {
                 dir: "batchlingua-data/uploads".into(),
                 max_parts: 100,
-                max_value: 16 << 20,
+                max_values: 16 << 20,
                 max_files: 1 << 30,
             },
+            scoping: Scoping::default(),
         }
     }
 }
@@ -293,8 +299,15 @@ impl Gateway {
             Some(self.routing.reachable(&ctx.listener, &ctx.dialect))
         };
         let ended_from = self.limits.list_for.get(&ctx.dialect).map(|span| self.clock.now().minus(*span));
-        let projects = ctx.project.clone().map(|project| vec![project]);
-        Scope { dialect: ctx.dialect.clone(), backends, projects, unscoped: true, ended_from }
+        let projects = self.limits.scoping.projects(ctx);
+        let unscoped = self.limits.scoping.unscoped(ctx.project.as_ref());
+        Scope { dialect: ctx.dialect.clone(), backends, projects, unscoped, ended_from }
+    }
+
+    /// What somebody else's batch is to this request's client, as its dialect has it.
+    pub(crate) fn ownership(&self, ctx: &Context) -> Ownership {
+        let dialect = self.dialects.iter().find(|dialect| *dialect.name() == ctx.dialect);
+        dialect.map_or(Ownership::ReadOnly, |dialect| dialect.ownership())
     }
 
     /// What this proxy itself can see: all that runs on these backends.

@@ -3,7 +3,7 @@
 //! The stacks, outermost first (style: why a layer stands where it stands is said beside it):
 //!
 //! ```text
-//! HTTP      request id · trace · metrics | pick dialect | RENDER ERRORS | access · bounded places · deadline · body · decode · resolve
+//! HTTP      request id · trace · metrics | pick dialect | RENDER ERRORS | access · bounded places · who asks · body · deadline · decode · rights · resolve
 //! backend   record of the attempt · capability check · bounded places · attempt timeout · adapter
 //! ```
 //!
@@ -23,6 +23,7 @@ mod logs;
 mod observer;
 mod refusal;
 mod request_id;
+mod rights;
 mod routing;
 mod settle;
 mod shed;
@@ -36,6 +37,7 @@ pub use access::Access;
 pub use anyone::Anyone;
 pub use gateway::{BackendSlot, Gateway, GatewayParts, Limits};
 pub use listener::{ListenerParts, ListenerService};
-pub use observer::{AuditRecord, CallRecord, Observer, RequestRecord, Silent};
+pub use observer::{AuditRecord, CallRecord, Observer, RefusedLogin, RequestRecord, Silent};
+pub use rights::Scoping;
 pub use routing::{Policies, Policy, RouteMatch, RouteRule, Routing};
 pub use stack::CallLimits;

@@ -2,8 +2,9 @@
 //!
 //! Order matters, and this is it: a request id and the clock begin first, so that whatever happens is measured and can be found in the log;
 //! the dialect is picked next, from the path alone, and from there on every failure is rendered by that dialect; what a browser was told to
-//! send is refused before anything is read; then the bounded stack (shed load, limit concurrency, one deadline for all) reads, decodes and
-//! runs the call.
+//! send is refused before anything is read; then, in a bounded number of places, it is asked who sends it, the body is read, and the call is
+//! decoded and run. Nobody's body is read before it is known whose it is, but for one that is covered by its sender's signature. Where
+//! everybody has to prove who he is, even "there is no such path" is not said to a stranger.
 
 use std::{
     convert::Infallible,
@@ -18,19 +19,17 @@ use batchlingua_core::{
     Result,
 };
 use batchlingua_wire::{
-    Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, RequestBody, RequestHead, encode_reply, find,
+    Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RequestBody, RequestHead, encode_reply, find,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
-use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt,
-    timeout::{Timeout, error::Elapsed},
-};
+use tokio::time::{error::Elapsed, timeout, timeout_at};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::{
-    Access, Gateway, RequestRecord,
+    Access, Gateway, RefusedLogin, RequestRecord,
     answer::{self, plain},
     body, control,
     fingerprint::Fingerprint,
@@ -67,7 +66,7 @@ struct Listener {
     dialects: Vec<Arc<dyn Dialect>>,
     access: Access,
     auth: Arc<dyn Authenticator>,
-    calls: Shed<Timeout<Calls>>,
+    calls: Shed<Calls>,
     ids: RequestIds,
 }
 
@@ -76,7 +75,11 @@ struct Call {
     head: Arc<RequestHead>,
     dialect: Arc<dyn Dialect>,
     auth: Arc<dyn Authenticator>,
+    /// What is read of its body.
+    kind: BodyKind,
     body: Body,
+    /// No route fits, which only who is known is told.
+    miss: Option<Miss>,
     operation: Arc<std::sync::OnceLock<&'static str>>,
 }
 
@@ -88,8 +91,6 @@ impl ListenerService {
         let calls = ServiceBuilder::new()
             // Outermost: a full proxy answers at once, in the client's words, instead of queueing without bound.
             .layer_fn(|calls| Shed::new(calls, limits.max_in_flight))
-            // One deadline for all that follows. What must not be cancelled by it runs in a task of its own.
-            .timeout(limits.request_timeout)
             .service(Calls(gateway.clone()));
         let face = Arc::new(parts.face);
         Self(Arc::new(Listener {
@@ -210,14 +211,16 @@ impl Listener {
         if let Err(response) = dialect.admit(&head) {
             return *response;
         }
-        let kind = match find(dialect.routes(), &head) {
+        let (kind, miss) = match find(dialect.routes(), &head) {
             Match::Route(route, params) => {
                 // Overwritten by the operation's own name, once it is decoded.
                 head.route = Some(route);
                 head.params = params;
-                route.body
+                (route.body, None)
             }
-            Match::Miss(miss) => return dialect.encode_miss(&head, &miss),
+            Match::Miss(miss) if !self.auth.is_required() => return dialect.encode_miss(&head, &miss),
+            // A signature covers the body, whatever the path.
+            Match::Miss(miss) => (BodyKind::Bytes, Some(miss)),
         };
         let body = match kind {
             BodyKind::None => Body::empty(),
@@ -227,10 +230,11 @@ impl Listener {
         };
         let head = Arc::new(head);
         let (auth, operation) = (self.auth.clone(), trace.operation.clone());
-        let call = Call { head: head.clone(), dialect: dialect.clone(), auth, body, operation };
+        let call = Call { head: head.clone(), dialect: dialect.clone(), auth, kind, body, miss, operation };
+        let word = head.route.map_or("unmatched", |route| route.name);
         match self.calls.clone().oneshot(call).await {
             Ok(Held { answer, place }) => {
-                let _ = trace.operation.set(head.route_name());
+                let _ = trace.operation.set(word);
                 match answer.streamed {
                     // A stream is a request in flight until it has been read or left.
                     true => answer.response.map(|body| Body::wrap(body.map_frame(move |frame| (frame, &place).0))),
@@ -238,7 +242,7 @@ impl Listener {
                 }
             }
             Err(error) => {
-                let _ = trace.operation.set(head.route_name());
+                let _ = trace.operation.set(word);
                 self.fail(&dialect, &head, as_error(error), trace)
             }
         }
@@ -284,10 +288,6 @@ fn as_error(error: BoxError) -> Error {
             ErrorKind::Throttled { retry_after: SHED_RETRY },
             "the proxy has too many requests in flight (max_in_flight); try again soon",
         ),
-        Err(error) if error.is::<Elapsed>() => {
-            Error::new(ErrorKind::BackendTimeout, "the request was not answered in time (request_timeout)")
-                .caused_by(error)
-        }
         Err(error) => Error::internal(error),
     }
 }
@@ -317,12 +317,24 @@ impl Service<Call> for Calls {
 }
 
 async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
-    // The same moment from which the timeout layer counts.
-    let deadline = (tokio::time::Instant::now() + gateway.limits.request_timeout).into_std();
-    let Call { head, dialect, auth, body, operation } = call;
-    let kind = head.route.map_or(BodyKind::None, |route| route.body);
-    let (body, spool) = body::read(kind, &head.headers, body, &gateway.limits).await?;
-    let Identity { principal, rights } = identify(&*auth, &*dialect, &head, &body).await?;
+    let Call { head, dialect, auth, kind, body, miss, operation } = call;
+    let limits = &gateway.limits;
+    let door = Door { gateway, auth: &*auth, dialect: &*dialect, head: &head };
+    let shown = dialect.credentials(&head, &RequestBody::Empty);
+    let (identity, (body, spool)) = if covers_body(kind, &head, &shown) {
+        let read = body::read(kind, &head.headers, body, limits).await?;
+        (door.identify(dialect.credentials(&head, &read.0)).await?, read)
+    } else {
+        let identity = door.identify(shown).await?;
+        let kind = if miss.is_some() { BodyKind::None } else { kind };
+        (identity, body::read(kind, &head.headers, body, limits).await?)
+    };
+    if let Some(miss) = miss {
+        return Ok(Answer { response: dialect.encode_miss(&head, &miss), streamed: false });
+    }
+    // One deadline for all that follows; what must not be cancelled by it runs in a task of its own. The body has had its own time.
+    let deadline = tokio::time::Instant::now() + limits.request_timeout;
+    let Identity { principal, rights } = identity;
     let ctx = Context {
         request: head.id.clone(),
         dialect: dialect.name().clone(),
@@ -331,14 +343,15 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
         rights,
         project: dialect.project(&head),
         caller: None,
-        deadline,
+        deadline: deadline.into_std(),
     };
+    limits.scoping.check_project(&ctx, ctx.project.as_ref())?;
     let fingerprint = Fingerprint::of(&head, &body);
     let reply = match dialect.decode(&head, body)? {
         Decoded::Answer(response) | Decoded::Relay(response) => return Ok(Answer { response, streamed: false }),
         Decoded::Operation(asked) => {
             let _ = operation.set(asked.name());
-            run(gateway, &ctx, asked, fingerprint, spool).await?
+            timeout_at(deadline, run(gateway, &ctx, asked, fingerprint, spool)).await.map_err(late)??
         }
     };
     let (notes, streamed) = (reply.notes.clone(), answer::is_stream(&reply.outcome));
@@ -347,22 +360,58 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     Ok(Answer { response, streamed })
 }
 
-/// Who asks, for the dialect's answer and for all that follows.
-async fn identify(
-    auth: &dyn Authenticator,
-    dialect: &dyn Dialect,
-    head: &RequestHead,
-    body: &RequestBody,
-) -> Result<Identity> {
-    let shown = dialect.credentials(head, body)?;
-    let has_proven = matches!(shown, Some(Credentials::Basic { .. }));
-    let identity = match auth.recall(shown.as_ref(), dialect.nobody()) {
-        Some(identity) => identity,
-        None => auth.authenticate(shown).await?,
+/// Whether who asks can only be said once the body is there. A form is never signed: its files would have to be spooled for a stranger.
+fn covers_body(kind: BodyKind, head: &RequestHead, shown: &Result<Option<Credentials>>) -> bool {
+    let is_read = match kind {
+        BodyKind::Bytes => true,
+        BodyKind::FormOrBytes => body::form_type(&head.headers).is_none(),
+        BodyKind::None | BodyKind::Stream => false,
     };
-    let session = (has_proven && dialect.has_sessions()).then(|| auth.session(&identity));
-    let asker = head.asker.get_or_init(|| Asker { identity, session });
-    Ok(asker.identity.clone())
+    // What cannot be read without the body may be readable with it.
+    is_read && matches!(shown, Ok(Some(Credentials::Signature { .. })) | Err(_))
+}
+
+fn late(elapsed: Elapsed) -> Error {
+    Error::new(ErrorKind::BackendTimeout, "the request was not answered in time (request_timeout)").caused_by(elapsed)
+}
+
+/// Where it is asked who comes.
+struct Door<'a> {
+    gateway: &'a Gateway,
+    auth: &'a dyn Authenticator,
+    dialect: &'a dyn Dialect,
+    head: &'a RequestHead,
+}
+
+impl Door<'_> {
+    /// Who asks, for the dialect's answer and for all that follows.
+    async fn identify(&self, shown: Result<Option<Credentials>>) -> Result<Identity> {
+        let shown = shown.inspect_err(|error| self.refused(None, error))?;
+        let shown = shown.as_ref();
+        let identity = match self.auth.recall(shown, self.dialect.nobody()) {
+            Some(identity) => identity,
+            None => self.authenticate(shown).await.inspect_err(|error| self.refused(shown, error))?,
+        };
+        let session = if self.dialect.has_sessions() { self.auth.session(&identity, shown) } else { None };
+        let asker = self.head.asker.get_or_init(|| Asker { identity, session });
+        Ok(asker.identity.clone())
+    }
+
+    async fn authenticate(&self, shown: Option<&Credentials>) -> Result<Identity> {
+        let within = self.gateway.limits.request_timeout;
+        timeout(within, self.auth.authenticate(shown)).await.map_err(late)?
+    }
+
+    fn refused(&self, shown: Option<&Credentials>, error: &Error) {
+        let ErrorKind::Unauthenticated(why) = error.kind else { return };
+        self.gateway.observer.refused(&RefusedLogin {
+            request: self.head.id.as_str(),
+            listener: &self.head.face.listener,
+            dialect: self.dialect.name(),
+            claimed: shown.and_then(Credentials::claimed),
+            why,
+        });
+    }
 }
 
 /// A poll is what there is most of, so only its future lies within the request's own; what the others need would be moved about with it.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    App, BatchId, BatchRef, Context, Entry, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource, NativeId,
-    Notes, Observation, Outcome, Phase, Reply, Result,
+    App, BatchId, BatchRef, Context, Entry, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource, Missing,
+    NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
 };
 
 use crate::{Gateway, stack::Stack, view};
@@ -28,9 +28,19 @@ pub(crate) async fn log(
         let nothing = Log { from: 0, total: Some(0), body: LogBody::Lines(Vec::new()) };
         return Ok(Reply { outcome: Outcome::Log(id, nothing), notes });
     };
-    let asked = match gateway.stack(&entry.backend) {
-        Ok(stack) => stack.log(ctx, native, query).await,
-        Err(error) => Err(error),
+    let of_batch = LogQuery { source: LogSource::Default, ..*query };
+    let (asked, query) = match gateway.stack(&entry.backend) {
+        // A batch without steps is shown as one, whose log is the batch's.
+        Ok(stack) if matches!(query.source, LogSource::Step(_)) && !stack.can().steps => {
+            (stack.log(ctx, native, &of_batch).await, &of_batch)
+        }
+        Ok(stack) => match stack.log(ctx, native, query).await {
+            Err(error) if matches!(error.kind, ErrorKind::NotFound(Missing::Step(_))) => {
+                (stack.log(ctx, native, &of_batch).await, &of_batch)
+            }
+            asked => (asked, query),
+        },
+        Err(error) => (Err(error), query),
     };
     let log = match asked {
         Ok(log) => log,
@@ -87,9 +97,18 @@ pub(crate) async fn keep(gateway: &Gateway, ctx: &Context, stack: &Stack, entry:
 /// The asked lines, as far as they were kept.
 fn cut(kept: KeptLog, lines: Lines) -> Log {
     let (first, end) = (kept.from, kept.from + kept.lines.len() as u64);
+    if let Lines::HeadAndTail(n) = lines
+        && first == 0
+        && let Some(middle) = kept.lines.len().checked_sub(2 * n as usize).filter(|middle| *middle > 0)
+    {
+        let mut both = kept.lines;
+        both.drain(n as usize..n as usize + middle);
+        return Log { from: 0, total: Some(kept.total), body: LogBody::Lines(both) };
+    }
     let (from, size) = match lines {
         Lines::Tail(n) => (end.saturating_sub(u64::from(n)), u64::from(n)),
         Lines::From(from, n) => (from, u64::from(n)),
+        // The head is gone, or there is no more than the two.
         Lines::HeadAndTail(n) => (end.saturating_sub(2 * u64::from(n)), 2 * u64::from(n)),
         Lines::All => (first, u64::MAX),
     };
@@ -120,5 +139,14 @@ mod tests {
         assert_eq!(lines(cut(kept(), Lines::From(8, 100))), (8, vec![]));
         assert_eq!(lines(cut(kept(), Lines::From(0, 3))), (0, vec![]));
         assert_eq!(lines(cut(kept(), Lines::All)).1.len(), 3);
+        assert_eq!(lines(cut(kept(), Lines::HeadAndTail(1))), (6, vec!["l6".into(), "l7".into()]));
+    }
+
+    #[test]
+    fn both_ends_of_a_log_that_was_kept_as_a_whole_are_its_own() {
+        let kept = || KeptLog { from: 0, total: 5, lines: ["l0", "l1", "l2", "l3", "l4"].map(str::to_owned).into() };
+        let ends = ["l0", "l1", "l3", "l4"].map(str::to_owned);
+        assert_eq!(lines(cut(kept(), Lines::HeadAndTail(2))), (0, ends.into()));
+        assert_eq!(lines(cut(kept(), Lines::HeadAndTail(3))).1.len(), 5);
     }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use batchlingua_core::{BackendName, BatchState, Context, DialectName, Phase, Uuid};
+use batchlingua_core::{BackendName, BatchState, Context, DialectName, ListenerName, Phase, Unproven, Uuid};
 
 /// Is told what happens.
 pub trait Observer: Send + Sync + 'static {
     /// A request was answered.
     fn request(&self, record: &RequestRecord<'_>);
+
+    /// Somebody was not believed.
+    fn refused(&self, login: &RefusedLogin<'_>);
 
     /// A backend was called.
     fn call(&self, record: &CallRecord<'_>);
@@ -39,6 +42,21 @@ pub struct RequestRecord<'a> {
     pub duration: Duration,
     /// The fault, with its cause, for the log.
     pub error: Option<&'a batchlingua_core::Error>,
+}
+
+/// Somebody who was not believed.
+#[derive(Debug)]
+pub struct RefusedLogin<'a> {
+    /// The request's id.
+    pub request: &'a str,
+    /// By which listener.
+    pub listener: &'a ListenerName,
+    /// In which dialect.
+    pub dialect: &'a DialectName,
+    /// The name that was claimed, where one was: nobody has checked it.
+    pub claimed: Option<&'a str>,
+    /// Why.
+    pub why: Unproven,
 }
 
 /// One call of a backend.
@@ -79,6 +97,7 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn request(&self, _: &RequestRecord<'_>) {}
+    fn refused(&self, _: &RefusedLogin<'_>) {}
     fn call(&self, _: &CallRecord<'_>) {}
     fn audit(&self, _: &AuditRecord<'_>) {}
     fn phase(&self, _: &BackendName, _: Phase) {}

@@ -103,7 +103,7 @@ pub(crate) async fn submit(
     result
 }
 
-/// Routing, plan and policies: nothing is written and nothing sent yet.
+/// Rights, routing, plan and policies: nothing is written and nothing sent yet.
 fn wish(
     gateway: &Arc<Gateway>,
     ctx: &Context,
@@ -112,6 +112,7 @@ fn wish(
     spool: Spool,
 ) -> Result<Wish> {
     let submission = Submission { project: submission.project.or_else(|| ctx.project.clone()), ..submission };
+    gateway.limits.scoping.check_submit(ctx, submission.project.as_ref(), &submission.spec)?;
     let rule =
         gateway.routing.choose(&ctx.listener, &ctx.dialect, &ctx.principal.name, &submission).ok_or_else(no_route)?;
     let stack = gateway.stack(&rule.to)?.clone();

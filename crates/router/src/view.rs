@@ -110,7 +110,7 @@ pub(crate) async fn show(
         _ => return Ok((entry.batch.clone(), notes)),
     };
     let asked = match stack {
-        Ok(stack) => stack.get(ctx, native, detail).await.map(|seen| (stack, seen)),
+        Ok(stack) => stack.get(ctx, native, offered(stack, detail)).await.map(|seen| (stack, seen)),
         Err(error) => Err(error),
     };
     match asked {
@@ -134,6 +134,14 @@ pub(crate) async fn show(
             let (now, stale_seconds) = follow::not_seen(gateway, entry, error).await?;
             Ok((now.batch, Notes { stale_seconds, ..notes }))
         }
+    }
+}
+
+/// A batch of a backend without steps has all but them: its dialect shows it as one.
+fn offered(stack: &Stack, detail: Detail) -> Detail {
+    match detail {
+        Detail::Steps if !stack.can().steps => Detail::Summary,
+        Detail::Steps | Detail::Summary | Detail::State => detail,
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::{
+    auth::passwd,
     config::{Config, Faults},
     demo, descriptors, logging,
     server::Server,
@@ -39,6 +40,17 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Set a user's password in the password file, or take the user out
+    Passwd {
+        /// The user
+        name: String,
+        /// The password file, as `password_file` of [auth] names it
+        #[arg(long, value_name = "FILE", default_value = passwd::DEFAULT_FILE)]
+        file: PathBuf,
+        /// Take the user out
+        #[arg(long)]
+        delete: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +68,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Check { file } => check(&file),
+        Command::Passwd { name, file, delete } => change_password(&file, &name, delete),
         Command::Serve(args) => with_runtime(serve(args)),
         Command::Demo => with_runtime(demo::run()),
     }
@@ -87,6 +100,21 @@ fn check(file: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(faults) => refuse(&faults),
+    }
+}
+
+fn change_password(file: &Path, name: &str, delete: bool) -> ExitCode {
+    let changed = match delete {
+        true => passwd::delete(file, name),
+        false => passwd::ask(name).and_then(|password| passwd::set(file, name, &password)),
+    };
+    match changed {
+        Ok(()) => {
+            let done = if delete { "has no password any more" } else { "has a new password" };
+            println!("{}: '{name}' {done}", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(fault) => fail(format_args!("{fault}")),
     }
 }
 

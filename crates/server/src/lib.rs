@@ -6,6 +6,7 @@
 
 pub mod adapters;
 pub mod admin;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -14,3 +15,4 @@ pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod server;
+pub mod uploads;

@@ -2,16 +2,17 @@
 //!
 //! One line an event, logged where it is handled. Requests are at `debug`, since clients poll; one that failed on our side or was slow is
 //! at `warn` with its cause. Every submit and control has a line of its own under the target `audit`, whatever came of it. Never a body, a
-//! value of conf or a credential: names are masked as the ledger masks them.
+//! value of conf or a credential: names are masked as the ledger masks them. Nobody fills a disk by guessing passwords: refused logins have
+//! so many lines a second, and a count of the others.
 
 use std::{
     io::{IsTerminal, stderr},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-use batchlingua_core::{BackendName, BatchState, Phase, redact};
-use batchlingua_router::{AuditRecord, CallRecord, Observer, RequestRecord};
+use batchlingua_core::{BackendName, BatchState, Phase, Unproven, redact};
+use batchlingua_router::{AuditRecord, CallRecord, Observer, RefusedLogin, RequestRecord};
 use tracing::{debug, info, warn};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -22,6 +23,8 @@ use crate::{
 
 /// Above this a request is worth a line in any log.
 const SLOW: Duration = Duration::from_secs(1);
+/// Lines about refused logins in one second.
+const REFUSED_A_SECOND: u32 = 10;
 
 /// Begins the log of this process. A second call changes nothing.
 pub fn init(config: &LogConfig) {
@@ -39,12 +42,13 @@ pub fn init(config: &LogConfig) {
 /// Tells metrics, log and audit what happens in the gateway.
 pub struct Recorder {
     metrics: Arc<Metrics>,
+    logins: LineRate,
 }
 
 impl Recorder {
     /// Tells these metrics, and this process's log.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+        Self { metrics, logins: LineRate::default() }
     }
 }
 
@@ -59,6 +63,20 @@ impl Observer for Recorder {
             warn!(target: "request", request, listener, dialect, operation, status, duration_ms, error, "slow or failed");
         } else {
             debug!(target: "request", request, listener, dialect, operation, status, duration_ms, error, "answered");
+        }
+    }
+
+    fn refused(&self, login: &RefusedLogin<'_>) {
+        let why = why_word(login.why);
+        self.metrics.refused_login(login.listener, login.dialect.as_str(), why);
+        let (request, listener, dialect) = (login.request, login.listener.as_str(), login.dialect.as_str());
+        let claimed = login.claimed.map(shown_name);
+        let claimed = claimed.as_deref();
+        // Many clients come without credentials first, and again with them once they are asked.
+        if login.why == Unproven::Nothing {
+            debug!(target: "login", request, listener, dialect, why, "refused");
+        } else if let Some(unsaid) = self.logins.take() {
+            warn!(target: "login", request, listener, dialect, claimed, why, unsaid, "refused");
         }
     }
 
@@ -98,6 +116,46 @@ impl Observer for Recorder {
     }
 }
 
+/// Lines that may come as often as somebody outside likes: so many a second are written, the others counted.
+#[derive(Default)]
+struct LineRate(Mutex<Window>);
+
+#[derive(Default)]
+struct Window {
+    began: Option<Instant>,
+    written: u32,
+    unsaid: u64,
+}
+
+impl LineRate {
+    /// Whether a line may be written now; with it, how many were not since the last one.
+    fn take(&self) -> Option<u64> {
+        let mut window = self.0.lock().expect("nothing panics while it holds this lock");
+        if window.began.is_none_or(|began| began.elapsed() >= Duration::from_secs(1)) {
+            (window.began, window.written) = (Some(Instant::now()), 0);
+        }
+        if window.written >= REFUSED_A_SECOND {
+            window.unsaid += 1;
+            return None;
+        }
+        window.written += 1;
+        Some(std::mem::take(&mut window.unsaid))
+    }
+}
+
+fn why_word(why: Unproven) -> &'static str {
+    match why {
+        Unproven::Nothing => "nothing",
+        Unproven::Unusable => "unusable",
+        Unproven::Wrong => "wrong",
+    }
+}
+
+/// A name that somebody claims, short and without anything that looks like a secret's value.
+fn shown_name(name: &str) -> String {
+    redact::line(&name.chars().take(64).collect::<String>())
+}
+
 fn millis(duration: Duration) -> f64 {
     // A poll takes less than one; three digits are enough for anything.
     (duration.as_secs_f64() * 1e6).round() / 1e3
@@ -105,7 +163,7 @@ fn millis(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, sync::Mutex, time::Instant};
+    use std::io::Write;
 
     use batchlingua_core::{Context, Error, Principal, Rights};
 

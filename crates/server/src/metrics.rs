@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use batchlingua_core::{Action, BackendName, BatchState, Phase};
+use batchlingua_core::{Action, BackendName, BatchState, ListenerName, Phase};
 use batchlingua_wire::Dialect;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
@@ -35,6 +35,7 @@ pub struct Metrics {
     connections: Family<ListenerLabels, Counter>,
     phases: Family<PhaseLabels, Counter>,
     states: Family<StateLabels, Counter>,
+    refused_logins: Family<RefusedLabels, Counter>,
     ledger_up: Gauge,
 }
 
@@ -67,6 +68,13 @@ struct CallLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
     listener: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    listener: Arc<str>,
+    dialect: &'static str,
+    why: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -138,6 +146,7 @@ impl Metrics {
             connections: Family::default(),
             phases: Family::default(),
             states: Family::default(),
+            refused_logins: Family::default(),
             ledger_up: Gauge::default(),
         };
         metrics.register();
@@ -165,6 +174,7 @@ impl Metrics {
         r.register("connections", "Connections accepted", self.connections.clone());
         r.register("submit_phases", "Submits that have come so far", self.phases.clone());
         r.register("batch_states", "Batches seen to change to this state", self.states.clone());
+        r.register("refused_logins", "Requests whose sender was not believed", self.refused_logins.clone());
         r.register("ledger_up", "Whether the ledger takes writes", self.ledger_up.clone());
     }
 
@@ -192,6 +202,12 @@ impl Metrics {
     pub fn state(&self, backend: &BackendName, state: BatchState) {
         let backend = Backend(backend.clone());
         self.states.get_or_create(&StateLabels { backend, state: state.as_str() }).inc();
+    }
+
+    /// Somebody was not believed.
+    pub fn refused_login(&self, listener: &ListenerName, dialect: &str, why: &'static str) {
+        let (listener, dialect) = (listener.as_str().into(), self.words.dialect(dialect));
+        self.refused_logins.get_or_create(&RefusedLabels { listener, dialect, why }).inc();
     }
 
     /// Counts the connections of one listener.
@@ -241,6 +257,7 @@ mod tests {
         metrics.phase(&backend, Phase::Accepted);
         metrics.state(&backend, BatchState::Running);
         metrics.connections("main").opened();
+        metrics.refused_login(&"main".into(), "livy", "wrong");
         let page = metrics.render(true);
         for line in [
             "batchlingua_build_info{version=",
@@ -252,6 +269,7 @@ mod tests {
             "batchlingua_connections_total{listener=\"main\"} 1\n",
             "batchlingua_submit_phases_total{backend=\"here\",phase=\"accepted\"} 1\n",
             "batchlingua_batch_states_total{backend=\"here\",state=\"running\"} 1\n",
+            "batchlingua_refused_logins_total{listener=\"main\",dialect=\"livy\",why=\"wrong\"} 1\n",
             "batchlingua_ledger_up 1\n",
             "# EOF\n",
         ] {

@@ -5,9 +5,9 @@
 //! readiness goes first, then no connection is accepted and none kept, then requests in work are finished, then what no client waits for
 //! any more; all of it within `drain_max`. The admin listener is the last to go, so that the end can be watched.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use batchlingua_core::{ListenerName, SystemClock};
+use batchlingua_core::{Authenticator, ListenerName, SystemClock};
 use batchlingua_ledger::LedgerError;
 use batchlingua_router::{Access, Anyone, BackendSlot, Gateway, GatewayParts, ListenerParts};
 use batchlingua_wire::{Face, OpenContext};
@@ -17,10 +17,12 @@ use tracing::{info, warn};
 
 use crate::{
     admin::Admin,
+    auth::Guard,
     config::{Config, LedgerConfig, ListenerConfig},
     listener::{Listener, Shared, Stage},
     logging::Recorder,
     metrics::Metrics,
+    uploads::{self, InUse},
 };
 
 /// A scraper and a few probes need no more, and theirs must not be taken by clients.
@@ -63,6 +65,8 @@ pub struct Server {
     drain_max: Duration,
     listeners: Vec<(ListenerName, SocketAddr)>,
     admin: Option<SocketAddr>,
+    /// Held as long as files may be uploaded. `None`: the folder cannot be used, which uploads are told when they come.
+    _uploads: Option<InUse>,
 }
 
 /// Listeners that end together.
@@ -97,6 +101,7 @@ impl Server {
         };
         let clock = Arc::new(SystemClock);
         let ledger = open_ledger(config.ledger).await?;
+        let uploads = enter_uploads(config.limits.upload.dir.clone()).await;
         let mut backends = Vec::new();
         for backend in config.backends {
             let context = OpenContext { name: backend.name.clone(), clock: clock.clone() };
@@ -117,18 +122,17 @@ impl Server {
         });
         gateway.start();
 
+        let guard = config.auth.map(|auth| Arc::new(Guard::new(auth, Arc::new(SystemClock))));
         let clients = Group::new(config.http, config.http.max_connections);
         let admins = Group::new(config.http, ADMIN_CONNECTIONS);
         let mut listeners = Vec::new();
         for (settings, socket) in config.listeners.into_iter().zip(sockets) {
             let address = socket.address();
             info!(listener = %settings.name, %address, "listening");
-            if !address.ip().is_loopback() {
-                warn!(listener = %settings.name, %address, "insecure: whoever reaches this address may run jobs");
-            }
+            warn_of(&settings, address);
             let connections = metrics.connections(settings.name.as_str());
             listeners.push((settings.name.clone(), address));
-            let service = gateway.listener(listener_parts(settings, address));
+            let service = gateway.listener(listener_parts(settings, address, guard.as_ref()));
             let speaker = service.clone();
             let socket =
                 socket.with_bad_message(Arc::new(move |status, reason| speaker.bad_message(status, Some(reason))));
@@ -143,7 +147,7 @@ impl Server {
             admins.shared.tasks.spawn(socket.serve(service, admins.shared.clone(), connections));
             address
         });
-        Ok(Self { gateway, clients, admins, drain_max: config.http.drain_max, listeners, admin })
+        Ok(Self { gateway, clients, admins, drain_max: config.http.drain_max, listeners, admin, _uploads: uploads })
     }
 
     /// Where clients are served.
@@ -188,6 +192,13 @@ async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
     Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })
 }
 
+async fn enter_uploads(dir: PathBuf) -> Option<InUse> {
+    let shown = dir.display().to_string();
+    let entered =
+        tokio::task::spawn_blocking(move || uploads::enter(&dir)).await.expect("looking at a folder does not panic");
+    entered.inspect_err(|error| warn!(%error, dir = shown, "upload_dir cannot be used: uploads will be refused")).ok()
+}
+
 async fn open_ledger(config: LedgerConfig) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
     let options = batchlingua_ledger::Options { first_ordinal: config.first_ordinal, ..Default::default() };
     let give_up = tokio::time::Instant::now() + LAST_HOLDER;
@@ -208,7 +219,20 @@ async fn open_ledger(config: LedgerConfig) -> Result<Arc<dyn batchlingua_core::L
     }
 }
 
-fn listener_parts(config: ListenerConfig, bound: SocketAddr) -> ListenerParts {
+fn warn_of(listener: &ListenerConfig, address: SocketAddr) {
+    let danger = match (address.ip().is_loopback(), listener.auth) {
+        (true, _) => return,
+        (false, false) => "insecure: whoever reaches this address may run jobs",
+        (false, true) => {
+            "passwords and tokens cross the network as they are, unless something in front of this address speaks TLS"
+        }
+    };
+    warn!(listener = %listener.name, %address, "{danger}");
+}
+
+fn listener_parts(config: ListenerConfig, bound: SocketAddr, guard: Option<&Arc<Guard>>) -> ListenerParts {
+    let guard = guard.filter(|_| config.auth);
+    let authenticated = guard.is_some();
     let mut hosts = config.hosts;
     hosts.push(bound.ip().to_string());
     let face = Face {
@@ -217,12 +241,12 @@ fn listener_parts(config: ListenerConfig, bound: SocketAddr) -> ListenerParts {
         path_prefix: config.path_prefix,
         csrf: config.csrf,
         single: config.dialects.len() == 1,
-        authenticated: false,
+        authenticated,
     };
     ListenerParts {
         face,
         dialects: config.dialects,
-        access: Access { authenticated: false, hosts },
-        auth: Arc::new(Anyone),
+        access: Access { authenticated, hosts },
+        auth: guard.map_or_else(|| Arc::new(Anyone) as Arc<dyn Authenticator>, |guard| guard.clone()),
     }
 }

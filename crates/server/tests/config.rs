@@ -10,7 +10,11 @@ struct Environment;
 
 impl Vault for Environment {
     fn env(&self, name: &str) -> Option<String> {
-        (name == "PW").then(|| "s3cr3t".to_owned())
+        match name {
+            "PW" => Some("s3cr3t".to_owned()),
+            "ETL_TOKEN" | "ETL_SECRET_KEY" | "ETL_SECURITY_TOKEN" => Some(format!("s3cr3t-{name}-of-some-length")),
+            _ => None,
+        }
     }
 }
 
@@ -46,6 +50,23 @@ fn each_fault_has_its_line_and_says_what_to_change() {
         ("[[listener]]\naddress = \"0.0.0.0:1\"\n", "2:1", "insecure = true"),
         ("[admin]\naddress = \"10.0.0.1:1\"\n", "2:1", "insecure = true"),
         ("insecure = true\n[[listener]]\naddress = \"0.0.0.0:1\"\n", "2:1", "public_url: must be set"),
+        ("[[listener]]\nauth = true\n", "2:1", "there is no [auth]"),
+        ("[auth]\n", "1:2", "nobody could prove who he is"),
+        ("[auth]\npassword_fil = \"x\"\n", "2:1", "did you mean `password_file`?"),
+        (
+            "[auth]\npassword_file = \"/no/such/file\"\n",
+            "2:1",
+            "there is no such file; make it with `batchlingua passwd`",
+        ),
+        ("[[auth.token]]\ntoken = \"short\"\nuser = \"a\"\n", "2:1", "at least 16 characters"),
+        ("[[auth.token]]\ntoken = \"0123456789abcdef\"\n", "1:1", "user: must be the user"),
+        (
+            "[[auth.token]]\ntoken = \"0123456789abcdef\"\nuser = \"a\"\nexpires = 2030-01-01\n",
+            "4:1",
+            "with its offset",
+        ),
+        ("[[auth.key]]\nsecret_key = \"0123456789abcdef\"\nuser = \"a\"\n", "1:1", "access_key: must be given"),
+        ("[scope]\nprojects = []\n", "2:1", "names none"),
         ("[[listener]]\ndialects = [\"livvy\"]\n", "2:1", "did you mean \"livy\"?"),
         ("[[listener]]\ndialects = []\n", "2:1", "names no dialect"),
         ("[[listener]]\nname = \"a b\"\n", "2:1", "a name has"),
@@ -146,6 +167,63 @@ fn limits_are_handed_down_to_dialects_that_have_none_of_their_own() {
     assert!(told.starts_with("x.toml:4:1: dialect.livy.max_body"), "{told}");
 }
 
+/// A way to come in, so that an `[auth]` is whole.
+const TOKEN: &str = "[[auth.token]]\ntoken = \"0123456789abcdef\"\nuser = \"ana\"\n";
+
+#[test]
+fn with_authentication_a_listener_may_be_reached_from_elsewhere() {
+    let public = "[[listener]]\naddress = \"0.0.0.0:1\"\npublic_url = \"https://batch.example.com\"\n";
+    let config = parse(&format!("{TOKEN}{public}{BACKEND}")).expect("allowed");
+    assert!(config.listeners[0].auth && config.auth.is_some());
+    let told = faults(&format!("{public}{BACKEND}"));
+    assert!(told.contains("say in [auth] who may come in, or write `insecure = true`"), "{told}");
+    let told = faults(&format!("{TOKEN}{public}auth = false\n{BACKEND}"));
+    assert!(told.starts_with("x.toml:5:1: ") && told.contains("leave `auth = false` out"), "{told}");
+    let told = faults(&format!("{TOKEN}[admin]\naddress = \"0.0.0.0:1\"\n{BACKEND}"));
+    assert!(told.starts_with("x.toml:5:1: ") && told.contains("insecure = true"), "nobody is asked there: {told}");
+    let open = parse(&format!("{TOKEN}[[listener]]\nauth = false\n{BACKEND}")).expect("allowed");
+    assert!(!open.listeners[0].auth && open.summary().contains(", without authentication"), "{}", open.summary());
+}
+
+#[test]
+fn rights_that_name_what_is_not_there_are_told() {
+    let scope = "[scope]\nprojects = [\"sales\"]\nqueues = [\"nightly\"]\n";
+    for (user, says) in [
+        ("projects = [\"sale\"]", "[scope] has no \"sale\"; did you mean \"sales\"?"),
+        ("queues = [\"x\"]", "[scope] has no \"x\"; there are: nightly"),
+        ("run_as = \"etl\"", "must be a list of texts"),
+        ("admin = true", "did you mean `administrator`?"),
+    ] {
+        let told = faults(&format!("{TOKEN}[auth.user.ana]\n{user}\n{scope}{BACKEND}"));
+        assert!(told.starts_with("x.toml:5:1: auth.user.ana") && told.contains(says), "{user}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    let config = parse(&format!("{TOKEN}[auth.user.eve]\nadministrator = true\n{BACKEND}")).expect("allowed");
+    assert_eq!(config.warnings, ["user eve has neither a password nor a token nor a key"]);
+    let auth = config.auth.expect("given");
+    assert!(auth.users["eve"].run_as.has("anybody"), "an administrator may run as anybody unless it is said");
+    let twice = faults(&format!("{TOKEN}{TOKEN}{BACKEND}"));
+    assert!(twice.contains("auth.token[1].token: is another") && !twice.contains("0123456789"), "{twice}");
+}
+
+#[test]
+fn a_password_file_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("passwords");
+    std::fs::write(&file, "# nobody yet\n").expect("written");
+    let text = format!("[auth]\npassword_file = \"{}\"\n{BACKEND}", file.display());
+    for (mode, says) in
+        [(0o600, None), (0o640, None), (0o400, None), (0o644, Some("chmod 600")), (0o660, Some("chmod 600"))]
+    {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("changed");
+        match says {
+            None => assert!(parse(&text).is_ok(), "{mode:o}"),
+            Some(says) => assert!(faults(&text).contains(says), "{mode:o}"),
+        }
+    }
+}
+
 /// One table of the reference: its heading, and each key with its default as TOML.
 type Tables = BTreeMap<String, BTreeMap<String, Option<String>>>;
 
@@ -173,8 +251,16 @@ fn opening(heading: &str) -> &'static str {
         "Top level" => "",
         "[[listener]]" => "[[listener]]\n",
         "[admin]" => "[admin]\n",
+        "[auth]" => "[[auth.token]]\ntoken = \"0123456789abcdef\"\nuser = \"ana\"\n[auth]\n",
+        "[auth.user.NAME]" => "[[auth.token]]\ntoken = \"0123456789abcdef\"\nuser = \"ana\"\n[auth.user.ana]\n",
+        "[[auth.token]]" => "[[auth.token]]\ntoken = \"0123456789abcdef\"\nuser = \"ana\"\n",
+        "[[auth.key]]" => "[[auth.key]]\naccess_key = \"a\"\nsecret_key = \"0123456789abcdef\"\nuser = \"ana\"\n",
+        "[scope]" => "[scope]\n",
         "[ledger]" => "[ledger]\n",
         "[dialect.NAME]" | "[dialect.livy]" => "[dialect.livy]\n",
+        "[dialect.kyuubi]" => "[dialect.kyuubi]\n",
+        "[dialect.kylin]" => "[dialect.kylin]\n",
+        "[dialect.dli]" => "[dialect.dli]\n",
         "[backend.NAME]" | "kind = \"local\"" => "[backend.other]\nkind = \"local\"\n",
         "[[route]]" => "[[route]]\nto = \"here\"\n",
         "match" => "[[route]]\nto = \"here\"\n[route.match]\n",
@@ -208,15 +294,23 @@ fn the_reference_has_the_keys_of_the_code_and_no_others() {
     for (heading, keys) in reference() {
         documented.entry(opening(&heading)).or_default().extend(keys.into_keys());
     }
+    let common = reference().remove("[dialect.NAME]").expect("the keys of all dialects");
+    for (_, keys) in documented.iter_mut().filter(|(opening, _)| opening.starts_with("[dialect.")) {
+        keys.extend(common.keys().cloned());
+    }
     for (opening, mut documented) in documented {
         let told = faults(&format!("{opening}\"%%\" = 1\n{BACKEND}{CATCH_ALL}"));
         let known = told.lines().find_map(|line| line.split_once("is not known; known here: ")).expect("the keys").1;
         let mut known: BTreeSet<String> = known.split(", ").map(str::to_owned).collect();
         // Weights are known in order to be refused, and the tables at the top are headings of the reference.
         known.remove("weight");
+        if opening.ends_with("[auth]\n") {
+            documented.extend(["user", "token", "key"].map(str::to_owned));
+        }
         if opening.is_empty() {
             documented.extend(
-                ["listener", "admin", "ledger", "dialect", "backend", "route", "limits", "log"].map(str::to_owned),
+                ["listener", "admin", "auth", "scope", "ledger", "dialect", "backend", "route", "limits", "log"]
+                    .map(str::to_owned),
             );
         }
         assert_eq!(known, documented, "{opening}");
@@ -226,6 +320,12 @@ fn the_reference_has_the_keys_of_the_code_and_no_others() {
 #[test]
 fn the_example_of_the_reference_holds_and_shows_every_key_without_a_default() {
     let example = REFERENCE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    // The file that it names is another machine's.
+    let dir = tempfile::tempdir().expect("a directory");
+    let passwords = dir.path().join("passwords");
+    batchlingua::auth::passwd::set(&passwords, "ana", "right").expect("written");
+    let example = example.replace("/etc/batchlingua/passwords", &passwords.display().to_string());
+    let example = example.as_str();
     let config = parse(example).unwrap_or_else(|faults| panic!("{faults}"));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     for (heading, keys) in reference() {

@@ -274,7 +274,7 @@ impl Case<'_> {
             BodyKind::None | BodyKind::Stream => Ok(RequestBody::Empty),
             BodyKind::FormOrBytes if is_form => {
                 let dir = self.spool.to_owned();
-                let limits = FormLimits { dir, max_parts: 100, max_value: 1 << 20, max_files: 1 << 26 };
+                let limits = FormLimits { dir, max_parts: 100, max_values: 1 << 20, max_files: 1 << 26 };
                 read_form(content_type, stream::iter([Ok(bytes)]), &limits).await
             }
             BodyKind::Bytes | BodyKind::FormOrBytes => Ok(RequestBody::Bytes(bytes)),

@@ -8,8 +8,10 @@ mod bytes;
 mod framing;
 mod head;
 mod json;
+mod multipart;
 mod raw;
 
+pub use multipart::{Form, Part};
 use raw::Raw;
 
 /// One damaged request.
@@ -28,7 +30,11 @@ type Damage = fn(&Raw, &mut Rng) -> Option<Vec<Vec<u8>>>;
 /// So many cases from these recorded requests.
 pub fn cases(seed: u64, seeds: &[Vec<u8>], n: usize) -> Vec<Case> {
     let requests: Vec<Raw> = seeds.iter().map(|bytes| Raw::parse(bytes)).collect();
-    let kinds: Vec<(&str, Damage)> = [bytes::KINDS, head::KINDS, framing::KINDS, json::KINDS].concat();
+    let mut kinds: Vec<(&str, Damage)> = [bytes::KINDS, head::KINDS, framing::KINDS, json::KINDS].concat();
+    // Few products take forms; the others would get a cut request in the place of each of these.
+    if requests.iter().any(|request| Form::of(request).is_some()) {
+        kinds.extend(multipart::KINDS);
+    }
     let mut rng = Rng::new(seed);
     let mut cases = Vec::with_capacity(n);
     if requests.is_empty() {
@@ -83,13 +89,15 @@ mod tests {
     use super::*;
 
     fn seeds() -> Vec<Vec<u8>> {
-        [
+        let form = Form::new([Part::value("v", "{\"a\":[1]}"), Part::file("f", "a.jar", "bytes")]);
+        let head = format!("POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n", form.body().len());
+        let form = [head.as_bytes(), b"Content-Type: ", &form.content_type(), b"\r\n\r\n", &form.body()].concat();
+        let plain = [
             "POST /batches HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 38\r\n\r\n\
              {\"file\": \"/a.py\", \"args\": [\"x\"], \"n\":1}",
             "GET /batches/0 HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n",
-        ]
-        .map(|text| text.as_bytes().to_vec())
-        .to_vec()
+        ];
+        plain.into_iter().map(|text| text.as_bytes().to_vec()).chain([form]).collect()
     }
 
     #[test]
@@ -105,7 +113,8 @@ mod tests {
     fn every_kind_of_damage_is_there_and_damages() {
         let all = cases(7, &seeds(), 1_000);
         let kinds: HashSet<_> = all.iter().map(|case| case.name[6..].split(" of ").next()).collect();
-        assert_eq!(kinds.len(), bytes::KINDS.len() + head::KINDS.len() + framing::KINDS.len() + json::KINDS.len());
+        let all_kinds = [bytes::KINDS, head::KINDS, framing::KINDS, json::KINDS, multipart::KINDS].map(<[_]>::len);
+        assert_eq!(kinds.len(), all_kinds.iter().sum::<usize>());
         let whole: HashSet<_> = seeds().into_iter().collect();
         let unharmed = all.iter().filter(|case| whole.contains(&case.writes.concat()));
         let unharmed: HashSet<_> = unharmed.map(|case| case.name[6..].split(" of ").next()).collect();

@@ -52,7 +52,7 @@ async fn enter_below(prefix: &str, dialect: &dyn Dialect, bytes: &[u8], spool: &
     let Match::Route(route, params) = find(dialect.routes(), &head) else { panic!("no route for {}", parts.uri) };
     (head.route, head.params) = (Some(route), params);
     let content_type = head.header("content-type").unwrap_or("").to_owned();
-    let limits = FormLimits { dir: spool.to_owned(), max_parts: 10, max_value: 10_000, max_files: 10_000 };
+    let limits = FormLimits { dir: spool.to_owned(), max_parts: 10, max_values: 10_000, max_files: 10_000 };
     let (body, unread) = match route.body {
         BodyKind::None => (RequestBody::Empty, Bytes::new()),
         BodyKind::Stream => (RequestBody::Empty, bytes),

@@ -8,11 +8,15 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use batchlingua_core::{Error, ErrorKind, Payload, Purpose, Uuid};
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
-use http::header;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, header};
+use percent_encoding::percent_decode_str;
 use tokio::{fs, io::AsyncWriteExt};
 
 use crate::{BodyError, Part, RequestBody};
+
+/// Bytes after the last boundary that are read for the sake of the connection. Hardly any client sends one.
+const MAX_EPILOGUE: usize = 64 << 10;
 
 /// The bounds of a form.
 #[derive(Clone, Debug)]
@@ -21,8 +25,8 @@ pub struct FormLimits {
     pub dir: PathBuf,
     /// Most parts.
     pub max_parts: usize,
-    /// Most bytes of a part that is no file.
-    pub max_value: usize,
+    /// Most bytes of all parts together that are no files: they are held in memory.
+    pub max_values: usize,
     /// Most bytes of all files together.
     pub max_files: u64,
 }
@@ -34,8 +38,11 @@ where
 {
     let boundary = multer::parse_boundary(content_type)
         .map_err(|_| Error::invalid("Content-Type", "the form's Content-Type names no boundary"))?;
-    let mut spooled = Vec::new();
-    let read = read_parts(multer::Multipart::new(body, boundary), limits, &mut spooled).await;
+    let (mut body, mut spooled) = (Box::pin(body), Vec::new());
+    let read = read_parts(multer::Multipart::new(body.as_mut(), boundary), limits, &mut spooled).await;
+    if read.is_ok() {
+        to_the_end(body).await;
+    }
     if read.is_err() {
         for path in spooled {
             // Nothing half-done stays behind; a file that is gone already is what we want.
@@ -52,7 +59,7 @@ async fn read_parts(
 ) -> Result<BTreeMap<String, Part>, Error> {
     let broken = |error: multer::Error| Error::invalid("body", "the form cannot be read to its end").caused_by(error);
     let mut parts = BTreeMap::new();
-    let (mut count, mut file_bytes) = (0, 0);
+    let (mut count, mut value_bytes, mut file_bytes) = (0, 0, 0);
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         count += 1;
         if count > limits.max_parts {
@@ -68,7 +75,8 @@ async fn read_parts(
             }
             continue;
         }
-        let part = match field.file_name().map(base_name) {
+        let file_name = field.file_name().map(str::to_owned).or_else(|| extended_file_name(field.headers()));
+        let part = match file_name.as_deref().map(base_name) {
             Some(file_name) => {
                 fs::create_dir_all(&limits.dir)
                     .await
@@ -94,8 +102,9 @@ async fn read_parts(
                 let content_type = content_type.map(str::to_owned);
                 let mut value = BytesMut::new();
                 while let Some(chunk) = field.chunk().await.map_err(broken)? {
-                    if value.len() + chunk.len() > limits.max_value {
-                        return Err(too_large("max_body", limits.max_value as u64, "bytes of a form's value"));
+                    value_bytes += chunk.len();
+                    if value_bytes > limits.max_values {
+                        return Err(too_large("max_body", limits.max_values as u64, "bytes of a form's values"));
                     }
                     value.extend_from_slice(&chunk);
                 }
@@ -107,12 +116,36 @@ async fn read_parts(
     Ok(parts)
 }
 
+/// Reads what follows the last boundary. That a chunked body is over is seen only by asking for more, and a connection whose request was not
+/// read to its end is closed after the answer. Whatever comes there is no part of the form, so nothing in it is an error.
+async fn to_the_end(mut body: impl Stream<Item = Result<Bytes, BodyError>> + Unpin) {
+    let mut bytes = 0;
+    while let Some(Ok(chunk)) = body.next().await {
+        bytes += chunk.len();
+        if bytes > MAX_EPILOGUE {
+            return;
+        }
+    }
+}
+
 async fn create_private(path: &PathBuf) -> std::io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     options.mode(0o600);
     options.open(path).await
+}
+
+/// A file name that is written as RFC 5987 has it: `filename*=UTF-8''n%C3%A4me.py`.
+fn extended_file_name(headers: &HeaderMap) -> Option<String> {
+    let disposition = String::from_utf8_lossy(headers.get(header::CONTENT_DISPOSITION)?.as_bytes()).into_owned();
+    let (_, value) = disposition
+        .split(';')
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("filename*"))?;
+    let (charset, rest) = value.trim().split_once('\'')?;
+    let (_, encoded) = rest.split_once('\'')?;
+    charset.eq_ignore_ascii_case("utf-8").then(|| percent_decode_str(encoded).decode_utf8_lossy().into_owned())
 }
 
 /// A client's file name without any directory; what would name one becomes `file`.
@@ -130,12 +163,18 @@ fn too_large(limit: &'static str, max: u64, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
 
     use super::*;
 
     fn limits(dir: &std::path::Path) -> FormLimits {
-        FormLimits { dir: dir.to_owned(), max_parts: 3, max_value: 20, max_files: 100 }
+        FormLimits { dir: dir.to_owned(), max_parts: 3, max_values: 20, max_files: 100 }
     }
 
     async fn read(dir: &std::path::Path, body: &str) -> Result<RequestBody, Error> {
@@ -167,6 +206,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_name_may_be_written_in_its_longer_form() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let body = part("name=\"f\"; filename*=UTF-8'en'..%2Fn%C3%A4me.py", "one") + "--x--\r\n";
+        let RequestBody::Form(parts) = read(dir.path(), &body).await.expect("a form") else { panic!("a form") };
+        assert!(matches!(parts.get("f"), Some(Part::File(file)) if file.file_name == "näme.py"), "{parts:?}");
+    }
+
+    #[tokio::test]
     async fn of_parts_with_one_name_the_first_counts_and_the_others_leave_no_file() {
         let dir = tempfile::tempdir().expect("a directory");
         let body = part("name=\"f\"; filename=\"a\"", "one") + &part("name=\"f\"; filename=\"b\"", "two") + "--x--\r\n";
@@ -176,13 +223,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_follows_the_last_boundary_is_read_and_is_no_fault() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let form = part("name=\"a\"", "1") + "--x--\r\n";
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen);
+        let pieces =
+            [Ok(Bytes::from(form)), Ok(Bytes::from_static(b"epilogue")), Err(BodyError("it breaks off".into()))];
+        // Each piece comes after many polls: what comes sooner is read along with the form.
+        let body = futures_util::stream::iter(pieces).then(move |piece| {
+            let count = Arc::clone(&count);
+            async move {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                piece
+            }
+        });
+        read_form("multipart/form-data; boundary=x", body, &limits(dir.path())).await.expect("a form");
+        assert_eq!(seen.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
     async fn nothing_stays_behind_when_a_form_is_cut_or_too_large() {
         let file = part("name=\"f\"; filename=\"f\"", &"y".repeat(60));
         let cut = file.clone();
         let large = file.clone() + &part("name=\"g\"; filename=\"g\"", &"y".repeat(60)) + "--x--\r\n";
         let many = file.clone() + &part("name=\"a\"", "1").repeat(3) + "--x--\r\n";
-        let long = file + &part("name=\"a\"", &"1".repeat(21)) + "--x--\r\n";
-        for body in [cut, large, many, long] {
+        let long = file.clone() + &part("name=\"a\"", &"1".repeat(21)) + "--x--\r\n";
+        let together = file + &part("name=\"a\"", &"1".repeat(11)) + &part("name=\"b\"", &"2".repeat(10)) + "--x--\r\n";
+        for body in [cut, large, many, long, together] {
             let dir = tempfile::tempdir().expect("a directory");
             read(dir.path(), &body).await.expect_err("not whole");
             assert_eq!(left_in(dir.path()), Ok(0));

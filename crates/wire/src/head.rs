@@ -124,6 +124,8 @@ pub struct Target {
     pub segments: Vec<String>,
     /// The query.
     pub query: Query,
+    /// The query as it came: a signature covers its bytes.
+    pub raw_query: String,
 }
 
 impl Target {
@@ -145,7 +147,9 @@ impl Target {
                 segments.push(percent_decode_str(name).decode_utf8_lossy().into_owned());
             }
         }
-        Some(Self { raw_path: path.to_owned(), segments, query: Query::parse(query.unwrap_or("")) })
+        let raw_query = query.unwrap_or_default();
+        let query = Query::parse(raw_query);
+        Some(Self { raw_path: path.to_owned(), segments, query, raw_query: raw_query.to_owned() })
     }
 }
 
@@ -234,6 +238,12 @@ mod tests {
             (Some("1"), Some(" 1"), Some(""), None)
         );
         assert_eq!(query.all("from").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_query_is_also_kept_as_it_came() {
+        let raw = |query| Target::parse("/a", query, "").expect("readable").raw_query;
+        assert_eq!((raw(Some("x=%2b+&&y")), raw(None)), ("x=%2b+&&y".to_owned(), String::new()));
     }
 
     #[test]

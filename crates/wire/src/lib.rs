@@ -3,7 +3,7 @@
 //! An adapter is a [`Dialect`] (bytes of a client to an operation, an outcome to bytes), a platform (a [`batchlingua_core::Backend`]) or
 //! both; [`Adapter`] is its one row in the server's table. What adapters would otherwise each write for themselves is here: the head of a
 //! request with its path taken apart, the route table, bodies, JSON read by position, content codings, Basic credentials, forms spooled to
-//! disk, and settings that report every fault with its key.
+//! disk, settings that report every fault with its key, and [`java`]: what several products say by the same libraries.
 //!
 //! Absent on purpose: any dialect's words, and the socket.
 
@@ -13,6 +13,7 @@ mod body;
 mod coding;
 mod form;
 mod head;
+pub mod java;
 mod json;
 mod route;
 mod settings;

@@ -26,7 +26,7 @@ print("FIELDS " + json.dumps({
     "heap": session._jvm.java.lang.Runtime.getRuntime().maxMemory(),
     "py_files": shipped.WORD,
     "files": pathlib.Path(SparkFiles.get("data.txt")).read_text().strip(),
-    "archives": unpacked.read_text().strip(),
+    "archives": unpacked.read_text().strip() if unpacked.exists() else None,
     "jars": resource(session, "in-the-jar.txt"),
 }))
 session.stop()

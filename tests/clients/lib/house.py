@@ -5,6 +5,7 @@ environment, so that the end can show that none is left, jobs included: those ar
 proxy by design.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -22,6 +23,7 @@ import uuid
 
 from .checks import NotInTime, until
 
+EVERY_DIALECT = ("kyuubi", "livy", "dli", "kylin")
 CLIENTS = pathlib.Path(__file__).resolve().parent.parent
 REPOSITORY = CLIENTS.parent.parent
 MARK = "BATCHLINGUA_TEST_RUN"
@@ -86,6 +88,17 @@ class House:
 
     def example(self, name):
         return str(REPOSITORY / "examples" / name)
+
+    def jar(self):
+        """jobs/Jobs.scala as an archive, compiled once by the compiler that Spark has with it: a JRE has none."""
+        archive = self.inputs / "jobs.jar"
+        if not archive.exists():
+            parts = [next(pathlib.Path(self.spark_home, "jars").glob(f"scala-{part}-*.jar"))
+                     for part in ("compiler", "library", "reflect")]
+            compiler = ["java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, parts)), "scala.tools.nsc.Main"]
+            subprocess.run([*compiler, "-usejavacp", "-d", archive, self.job("Jobs.scala")], check=True,
+                           env=self.environment(), stdin=subprocess.DEVNULL)
+        return str(archive)
 
     def folder(self, name):
         """A fresh folder that jobs may read and write."""
@@ -177,14 +190,17 @@ class Process:
 class Proxy(Process):
     """`batchlingua serve` on a port that it keeps when it is started again."""
 
-    def __init__(self, house, name, spark_master="local[2]", concurrency=4, backend=(), listener=()):
+    def __init__(self, house, name, spark_master="local[2]", concurrency=4, dialects=("livy",), backend=(), listener=(),
+                 limits=(), sections=(), login=None):
         super().__init__(house, name)
         self.port = free_port()
         self.dir = house.root / name
         self.dir.mkdir()
         self.config = self.dir / "config.toml"
         self.ready = self.dir / "ready.json"
-        self.config.write_text(toml(spark_master, concurrency, self, backend, listener))
+        self.dialects = dialects
+        self.login = {"Authorization": basic(*login)} if login else {}
+        self.config.write_text(toml(spark_master, concurrency, self, backend, listener, limits, sections))
 
     @property
     def url(self):
@@ -203,7 +219,7 @@ class Proxy(Process):
     def call(self, method, path, body=None, headers=()):
         """(status, headers, body) of a plain call; JSON is read, other bodies stay text."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **dict(headers)}
+        headers = {"Content-Type": "application/json", **self.login, **dict(headers)}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -224,15 +240,21 @@ class Proxy(Process):
                     self.call("DELETE", f"/batches/{batch['id']}")
 
 
-def toml(spark_master, concurrency, proxy, backend, listener):
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def toml(spark_master, concurrency, proxy, backend, listener, limits, sections):
     allowed = [proxy.house.inputs, CLIENTS / "jobs", REPOSITORY / "examples", proxy.house.spark_home]
     lines = [
-        "[[listener]]", 'name = "main"', f'address = "127.0.0.1:{proxy.port}"', 'dialects = ["livy"]', *listener,
+        "[[listener]]", 'name = "main"', f'address = "127.0.0.1:{proxy.port}"',
+        f"dialects = {json.dumps(list(proxy.dialects))}", *listener,
         "[admin]", 'address = "127.0.0.1:0"',
         "[ledger]", f'url = "sqlite://{proxy.dir}/ledger.db"',
+        "[limits]", f'upload_dir = "{proxy.dir}/uploads"', *limits,
         "[backend.here]", 'kind = "local"', f'dir = "{proxy.dir}/jobs"',
         f"allow_dirs = {json.dumps([str(folder) for folder in allowed])}", f"concurrency = {concurrency}",
-        f'spark_master = "{spark_master}"', f'spark_home = "{proxy.house.spark_home}"', *backend]
+        f'spark_master = "{spark_master}"', f'spark_home = "{proxy.house.spark_home}"', *backend, *sections]
     return "\n".join(lines) + "\n"
 
 

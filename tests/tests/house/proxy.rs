@@ -30,6 +30,8 @@ pub(crate) const GLANCE: Duration = Duration::from_millis(10);
 pub(crate) struct Config {
     /// Ledger, jobs and the files of this helper lie here; it outlives the proxy.
     pub(crate) dir: PathBuf,
+    /// What its listener speaks.
+    pub(crate) dialects: Vec<&'static str>,
     pub(crate) allow_dirs: Vec<PathBuf>,
     pub(crate) spark_home: Option<PathBuf>,
     pub(crate) concurrency: usize,
@@ -42,10 +44,11 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The local backend alone, behind Livy's face.
+    /// The local backend alone, behind Livy's face if the test names no other.
     pub(crate) fn local(dir: &Path) -> Self {
         Self {
             dir: dir.to_path_buf(),
+            dialects: vec!["livy"],
             allow_dirs: Vec::new(),
             spark_home: None,
             concurrency: 4,
@@ -60,8 +63,8 @@ impl Config {
         let quoted = |path: &Path| toml::Value::String(path.display().to_string()).to_string();
         let ledger = toml::Value::String(format!("sqlite://{}", self.dir.join("ledger.db").display()));
         let allowed: Vec<String> = self.allow_dirs.iter().map(|dir| quoted(dir)).collect();
-        let mut text =
-            String::from("[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\ndialects = [\"livy\"]\n\n");
+        let mut text = String::from("[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n");
+        let _ = writeln!(text, "dialects = {:?}\n", self.dialects);
         text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n");
         let _ = writeln!(text, "[ledger]\nurl = {ledger}");
         if let Some(first) = self.first_ordinal {

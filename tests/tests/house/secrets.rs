@@ -1,15 +1,18 @@
 //! What a client sends in confidence is written nowhere: not to the log at its most talkative, not to an error, not to the ledger's files, not to
 //! a metric. It is in the job's own folder, which only the job and the proxy's user can read, since the job needs it.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::client::{Client, id_of};
 use crate::jobs::Jobs;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, binary};
 use crate::wire::Answer;
 
 /// Nothing else has these letters in a row, so it is found wherever it is, whole or encoded.
@@ -137,6 +140,75 @@ fn a_secret_is_in_no_log_no_answer_no_ledger_and_no_metric() {
     assert!(log.contains("DEBUG") && log.contains("ana"), "the log is talkative");
     assert_without("the log", log.as_bytes());
     assert_private(&dir.join("jobs"));
+}
+
+/// A line of standard input of a child process, and whether it was content.
+fn typed(command: &mut Command, line: &str) -> bool {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it can be started");
+    child.stdin.take().expect("piped").write_all(line.as_bytes()).expect("it reads");
+    child.wait().expect("it ends").success()
+}
+
+#[test]
+fn what_a_client_shows_to_prove_who_it_is_is_written_nowhere() {
+    let jobs = Jobs::new();
+    let mut config = jobs.config(4);
+    let passwords = config.dir.join("passwords");
+    fs::create_dir_all(&config.dir).expect("the data folder can be made");
+    let set = typed(Command::new(binary()).args(["passwd", "ana", "--file"]).arg(&passwords), &format!("{MARK}\n"));
+    assert!(set, "the password is set");
+    config.dialects = vec!["kyuubi", "livy", "dli", "kylin"];
+    config.env.extend(["TOKEN", "SECRET_KEY"].map(|name| (name.into(), format!("{MARK}-{name}").into())));
+    config.more.push_str("[log]\nlevel = \"trace\"\n[auth.user.ana]\nprojects = [\"p\"]\n");
+    config.more.push_str("[[auth.token]]\ntoken = \"${ENV:TOKEN}\"\nuser = \"etl\"\n");
+    config.more.push_str("[[auth.key]]\naccess_key = \"AK\"\nsecret_key = \"${ENV:SECRET_KEY}\"\nuser = \"etl\"\n");
+    let _ = writeln!(config.more, "[auth]\npassword_file = {:?}", passwords.display().to_string());
+    let dir = config.dir.clone();
+    let mut proxy = Proxy::start(config);
+    let client = proxy.client();
+    let (right, bearer) = (format!("Basic {}", basic()), format!("Bearer {MARK}"));
+    let token = format!("{MARK}-TOKEN");
+    let sign = format!("SDK-HMAC-SHA256 Access=AK, SignedHeaders=x-sdk-date, Signature={MARK}");
+    let dli = format!("GET /v2.0/{}/batches", "0".repeat(32));
+    let kylin = ("Accept", "application/vnd.apache.kylin-v4-public+json");
+    let shown = |name: &'static str, value: &'static str| (name, value.to_owned());
+    for (line, headers, status) in [
+        ("GET /batches", vec![("Authorization", right.clone())], 200),
+        ("GET /batches/7", vec![("Authorization", right.clone())], 404),
+        ("GET /batches", vec![("Authorization", bearer.clone())], 401),
+        ("GET /batches", vec![("Authorization", format!("Basic {MARK}"))], 403),
+        ("GET /api/v1/batches", vec![("Authorization", right.clone())], 200),
+        ("GET /api/v1/batches", vec![("Authorization", bearer)], 401),
+        ("GET /api/v1/batches", vec![("Authorization", format!("Basic !{MARK}"))], 500),
+        ("GET /kylin/api/jobs?time_filter=4", vec![("Authorization", right.clone()), shown(kylin.0, kylin.1)], 200),
+        (
+            "GET /kylin/api/jobs?time_filter=4&project=q",
+            vec![("Authorization", right.clone()), shown(kylin.0, kylin.1)],
+            400,
+        ),
+        (&dli, vec![("X-Auth-Token", token.clone())], 200),
+        (&dli, vec![("X-Auth-Token", format!("{token}x"))], 401),
+        (&dli, vec![("Authorization", sign), ("X-Sdk-Date", "20260102T030405Z".to_owned())], 401),
+        (&dli, vec![("Authorization", right.clone())], 401),
+    ] {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = client.exchange(line, &headers, None).expect("an answer");
+        assert_eq!(answer.status, status, "{line} {headers:?}: {answer:?}");
+        assert_without(line, format!("{:?}", answer.headers).as_bytes());
+        assert_without(line, &answer.body);
+    }
+    // As the owner of what the ledger keeps.
+    let answer = post(client, &[("Authorization", &right), ("Idempotency-Key", "k")], &telling(&jobs, "mine"));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let metrics = Client(proxy.admin()).exchange("GET /metrics", &[], None).expect("an answer");
+    assert!(String::from_utf8_lossy(&metrics.body).contains("batchlingua_refused_logins_total{"), "counted");
+    assert_without("a metric", &metrics.body);
+    assert!(proxy.terminate().success());
+    assert_without("the ledger", &ledger(&dir));
+    assert_without("the password file", &fs::read(&passwords).expect("there"));
+    let log = proxy.stderr();
+    assert!(log.contains("login") && log.contains("ana"), "refused logins are told: {log}");
+    assert_without("the log", log.as_bytes());
 }
 
 /// The bytes of all files of the ledger.

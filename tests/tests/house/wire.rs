@@ -12,6 +12,9 @@ use std::time::Duration;
 /// For one read or write. A server that has nothing to say within it is taken to be stuck.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What is said of a server that said nothing.
+pub(crate) const SILENCE: &str = "the connection was closed without an answer";
+
 /// One answer, its transfer coding undone, its content coding kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -81,7 +84,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Sends the request on a connection of its own and reads as many answers as were recorded, interim ones counted.
+/// Sends the request on a connection of its own and reads as many answers as were recorded, interim ones counted, but at least one.
 pub(crate) fn exchange(server: SocketAddr, request: Request<'_>, answers: usize) -> Result<Vec<Answer>, String> {
     let stream = TcpStream::connect_timeout(&server, TIMEOUT).map_err(|e| format!("no connection: {e}"))?;
     stream
@@ -100,7 +103,7 @@ pub(crate) fn exchange(server: SocketAddr, request: Request<'_>, answers: usize)
     } else {
         send(&stream, request.0);
     }
-    while read.len() < answers
+    while read.len() < answers.max(1)
         && read.last().is_none_or(|answer: &Answer| answer.status < 200 || answer.persists(&request))
     {
         read.push(reader.expected(request)?);
@@ -159,7 +162,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn expected(&mut self, request: Request<'_>) -> Result<Answer, String> {
-        self.answer(request)?.ok_or_else(|| "the connection was closed without an answer".to_owned())
+        self.answer(request)?.ok_or_else(|| SILENCE.to_owned())
     }
 
     /// The next answer, or `None` if the stream ends before its first byte.

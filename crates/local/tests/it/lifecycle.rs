@@ -168,6 +168,7 @@ async fn uploaded_files_are_run_from_the_jobs_own_folder() {
     }
     assert_eq!(house.ended(&id).await.state, BatchState::Succeeded);
     assert_eq!(house.log(&id).await, ["uploaded NAME = 'uploaded'"]);
+    assert!(!ground.job_file(&id, "uploads").exists(), "they are gone with the job's end");
 }
 
 /// A job gets the proxy's environment, but for what looks like a secret.

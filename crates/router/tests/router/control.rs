@@ -10,7 +10,7 @@ use batchlingua_testkit::{OnCancel, Point, SubmitFault};
 use serde_json::json;
 
 use crate::{
-    house::{House, backend},
+    house::{House, backend, rule},
     odd::Odd,
 };
 
@@ -246,4 +246,58 @@ async fn a_selection_is_of_a_project_and_of_states() {
     assert_eq!(none.json, json!([]), "a request that names nothing is about nothing");
     assert_eq!(house.post("/actions/cancel", json!({ "ids": ["3", "4711"] })).await.status, 404);
     assert_eq!(house.state("3").await, "running", "nothing is done if one is not found");
+}
+
+const LIVE: &str = "queued,starting,running,paused";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_legal_for_one_is_done_to_none() {
+    let house = House::new();
+    let (running, _) = house.running("a").await;
+    let (ended, native) = house.running("b").await;
+    // It has ended, and nobody has looked since.
+    house.backend.advance(&native, BatchState::Succeeded);
+    let asked = json!({ "ids": [running, ended], "legal": LIVE });
+    let refused = house.post("/actions/cancel", asked).await;
+    assert_eq!(refused.json.as_array().map(Vec::len), Some(1), "{refused:?}");
+    assert_eq!((&refused.json[0]["uuid"], &refused.json[0]["result"]), (&json!(ended), &json!("error:illegal_state")));
+    assert_eq!((house.state(&running).await, house.backend.calls(Point::Control)), ("running".into(), 0));
+    assert_eq!(house.notebook.lines("audit cancel"), ["audit cancel illegal_state known"]);
+    assert_eq!(house.get(&format!("/jobs/{running}")).await.json["cancel_asked"], false);
+
+    let done = house.post("/actions/cancel", json!({ "ids": [running], "legal": LIVE })).await;
+    assert_eq!((&done.json[0]["result"], &done.json[0]["after"]), (&json!("ended:cancelled"), &json!("cancelled")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_backend_cannot_do_is_done_on_none() {
+    let (_, other) = backend();
+    let other = Arc::new(other.able(|can| can.actions = [Action::Cancel].into_iter().collect()));
+    let house = House::with(|plans| plans.backends.push(("other", other.clone())));
+    let (able, _) = house.running("a").await;
+    let house = house.next_life_with(|plans| plans.rules = vec![rule("other")]);
+    let unable = house.post("/jobs", json!({ "file": "a.py" })).await.text_of("uuid");
+    let house = house.next_life_with(|plans| plans.rules = vec![rule("here"), rule("other")]);
+    for (legal, told) in [(None, "error:unsupported"), (Some(LIVE), "error:illegal_state")] {
+        let asked = json!({ "ids": [able, unable], "legal": legal });
+        let refused = house.post("/actions/pause", asked).await;
+        assert_eq!(refused.json.as_array().map(Vec::len), Some(1), "{refused:?}");
+        assert_eq!((&refused.json[0]["uuid"], &refused.json[0]["result"]), (&json!(unable), &json!(told)));
+        assert_eq!(house.state(&able).await, "running");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_batches_to_be_forgotten_one_that_lives_keeps_the_others_in_sight() {
+    let house = House::new();
+    let (running, _) = house.running("a").await;
+    let (ended, native) = house.running("b").await;
+    house.backend.advance(&native, BatchState::Failed);
+    let refused = house.post("/actions/forget", json!({ "ids": [ended, running] })).await;
+    assert_eq!((refused.json.as_array().map(Vec::len), &refused.json[0]["uuid"]), (Some(1), &json!(running)));
+    assert_eq!(house.state(&ended).await, "failed");
+    let unknown = json!({ "ids": ["4711", ended], "skip_unknown": true });
+    let done = house.post("/actions/forget", unknown).await;
+    assert_eq!((done.json.as_array().map(Vec::len), &done.json[0]["result"]), (Some(1), &json!("nothing")));
+    assert_eq!(house.get(&format!("/jobs/{ended}")).await.status, 404);
 }

@@ -9,10 +9,10 @@ use batchlingua_core::{Authenticator, Backend, BatchSpec, Clock, Ledger, Millis,
 use batchlingua_ledger::Options;
 use batchlingua_router::{
     Access, Anyone, AuditRecord, BackendSlot, CallLimits, CallRecord, Gateway, GatewayParts, Limits, ListenerParts,
-    ListenerService, Observer, Policies, RequestRecord, RouteMatch, RouteRule, Routing,
+    ListenerService, Observer, Policies, RefusedLogin, RequestRecord, RouteMatch, RouteRule, Routing,
 };
 use batchlingua_testkit::MemoryBackend;
-use batchlingua_wire::{Body, Face, FormLimits};
+use batchlingua_wire::{Body, Face, FormLimits, Ownership};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -62,6 +62,9 @@ impl Observer for Notebook {
     fn request(&self, record: &RequestRecord<'_>) {
         self.note(format!("request {} {} {}", record.dialect, record.operation, record.status));
     }
+    fn refused(&self, login: &RefusedLogin<'_>) {
+        self.note(format!("refused {} {:?}", login.claimed.unwrap_or("nobody"), login.why));
+    }
     fn call(&self, record: &CallRecord<'_>) {
         self.note(format!("call {} {}", record.call, record.outcome));
     }
@@ -85,6 +88,7 @@ pub(crate) struct Plans {
     pub(crate) backends: Vec<(&'static str, Arc<dyn Backend>)>,
     pub(crate) access: Access,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) ownership: Ownership,
     pub(crate) single: bool,
     pub(crate) started: bool,
     pub(crate) _upload_dir: tempfile::TempDir,
@@ -126,7 +130,7 @@ impl House {
         let upload = FormLimits {
             dir: upload_dir.path().join("uploads"),
             max_parts: 10,
-            max_value: 1 << 16,
+            max_values: 1 << 16,
             max_files: 1 << 16,
         };
         let limits = Limits { max_body: 1 << 16, upload, ..Limits::default() };
@@ -137,6 +141,7 @@ impl House {
             backends: vec![("here", backend.clone() as Arc<dyn Backend>)],
             access: Access::default(),
             auth: Arc::new(Anyone),
+            ownership: Ownership::Shared,
             single: false,
             started: true,
             _upload_dir: upload_dir,
@@ -148,7 +153,7 @@ impl House {
     fn build(clock: Arc<VirtualClock>, backend: Arc<MemoryBackend>, ledger: Arc<Watched>, plans: Arc<Plans>) -> Self {
         let notebook = Arc::new(Notebook::default());
         let gateway = Gateway::new(GatewayParts {
-            dialects: vec![Arc::new(Plain::new("plain"))],
+            dialects: vec![Arc::new(Plain { ownership: plans.ownership, ..Plain::new("plain") })],
             backends: plans
                 .backends
                 .iter()
@@ -173,7 +178,7 @@ impl House {
             path_prefix: String::new(),
             csrf: false,
             single: plans.single,
-            authenticated: false,
+            authenticated: plans.auth.is_required(),
         };
         let (access, auth) = (plans.access.clone(), plans.auth.clone());
         let service = gateway.listener(ListenerParts { face, dialects: vec!["plain".into()], access, auth });
@@ -194,6 +199,7 @@ impl House {
             rules: old.rules.clone(),
             backends: old.backends.clone(),
             auth: old.auth.clone(),
+            ownership: old.ownership,
             access: old.access.clone(),
             single: old.single,
             started: old.started,

@@ -67,6 +67,46 @@ async fn a_body_is_bounded_in_length_and_in_time() {
     assert_eq!(house.ledger.calls("intend"), 0);
 }
 
+/// Pieces of a body, each after so many seconds.
+fn dripping(seconds: u64, bytes: usize, pieces: usize) -> Body {
+    let pieces = stream::iter(0..pieces).then(move |_| async move {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        Ok::<_, BodyError>(Bytes::from(vec![b' '; bytes]))
+    });
+    let end = stream::iter([Ok::<_, BodyError>(Bytes::from("{\"file\":\"a.py\"}"))]);
+    Body::stream(Box::pin(pieces.chain(end)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_take_long_but_must_keep_coming() {
+    let house = House::with(|plans| {
+        plans.limits.request_timeout = Duration::from_secs(60);
+        plans.limits.min_body_rate = 100;
+    });
+    // In seconds: how long between two pieces, until when it is given up; in bytes: a piece.
+    for (seconds, bytes, pieces, given_up) in [
+        (10, 1_000, 30, None),
+        (29, 2_900, 9, None),
+        (31, 60_000, 1, Some(30)),
+        // A second after a second a byte: the first 30 are free, and each byte brings a hundredth.
+        (1, 1, 1_000, Some(30)),
+        // Five pieces allow for 25 seconds more.
+        (10, 500, 100, Some(55)),
+    ] {
+        let began = tokio::time::Instant::now();
+        let answer = house.send(posted(dripping(seconds, bytes, pieces))).await;
+        let took = began.elapsed().as_secs();
+        match given_up {
+            None => assert_eq!((answer.status.as_u16(), took), (201, seconds * pieces as u64), "{seconds} {bytes}"),
+            Some(after) => {
+                assert_eq!((answer.status.as_u16(), took), (400, after), "{seconds} {bytes}: {answer:?}");
+                assert!(answer.text_of("message").contains("(min_body_rate)"), "{answer:?}");
+            }
+        }
+    }
+    assert_eq!(house.backend.jobs_created(), 2, "each by a body that took longer than a request may");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_web_page_starts_no_job() {
     let house =

@@ -95,3 +95,19 @@ async fn a_stream_keeps_its_places_to_its_end() {
         assert_eq!(house.get(&path).await.status, 200);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_only_step_of_a_batch_without_steps_has_the_batchs_log() {
+    let house = House::new();
+    let (uuid, native) = house.running("a").await;
+    let path = format!("/jobs/{uuid}/log?step=s0");
+    house.backend.write_log(&native, ["one", "two"]);
+    assert_eq!(house.get(&path).await.json["lines"], json!(["one", "two"]), "a step that its backend does not know");
+    house.backend.set_capabilities(|can| can.steps = false);
+    assert_eq!(house.get(&path).await.json["lines"], json!(["one", "two"]));
+    assert_eq!(house.backend.calls(Point::Log), 3, "who has no steps is not asked for one");
+    house.backend.advance(&native, BatchState::Succeeded);
+    assert_eq!(house.state(&uuid).await, "succeeded");
+    house.backend.forget(&native);
+    assert_eq!(house.get(&path).await.json["lines"], json!(["one", "two"]), "as it was kept");
+}

@@ -17,6 +17,7 @@ mod lists;
 mod logs;
 mod projects;
 mod restart;
+mod rights;
 mod storm;
 mod submit;
 mod uploads;

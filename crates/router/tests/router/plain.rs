@@ -4,21 +4,24 @@ use std::sync::LazyLock;
 
 use batchlingua_core::{
     Action, Batch, BatchId, BatchRef, BatchState, Conf, Credentials, Detail, DialectName, Effect, Error, ErrorKind,
-    Filter, IdempotencyKey, Lines, ListQuery, LogBody, LogQuery, LogSource, Operation, Outcome, Project, Replay, Reply,
-    Result, Selection, Submission, Window,
+    Filter, IdempotencyKey, Lines, ListQuery, LogBody, LogQuery, LogSource, Millis, Operation, Outcome, Project,
+    Replay, Reply, Result, Selection, Submission, Window,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Decoded, Dialect, Miss, Part, RequestBody, RequestHead, Route, basic_credentials,
+    Body, BodyKind, Decoded, Dialect, Miss, Ownership, Part, RequestBody, RequestHead, Route, basic_credentials,
 };
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 /// The dialect.
-pub(crate) struct Plain(DialectName);
+pub(crate) struct Plain {
+    pub(crate) name: DialectName,
+    pub(crate) ownership: Ownership,
+}
 
 impl Plain {
     pub(crate) fn new(name: &str) -> Self {
-        Self(name.into())
+        Self { name: name.into(), ownership: Ownership::Shared }
     }
 }
 
@@ -39,7 +42,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
 
 impl Dialect for Plain {
     fn name(&self) -> &DialectName {
-        &self.0
+        &self.name
     }
 
     fn routes(&self) -> &'static [Route] {
@@ -51,12 +54,21 @@ impl Dialect for Plain {
         matches!(first, Some("jobs" | "actions" | "version" | "relay"))
     }
 
-    fn ownership(&self) -> batchlingua_wire::Ownership {
-        batchlingua_wire::Ownership::Shared
+    fn ownership(&self) -> Ownership {
+        self.ownership
     }
 
-    fn credentials(&self, head: &RequestHead, _: &RequestBody) -> Result<Option<Credentials>> {
-        Ok(basic_credentials(&head.headers))
+    fn credentials(&self, head: &RequestHead, body: &RequestBody) -> Result<Option<Credentials>> {
+        // A signature of sorts: over the body alone.
+        let Some((access_key, signature)) = head.header("x-signed").and_then(|value| value.split_once(' ')) else {
+            return Ok(basic_credentials(&head.headers));
+        };
+        let signed = match body {
+            RequestBody::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            RequestBody::Empty | RequestBody::Form(_) => String::new(),
+        };
+        let (access_key, signature) = (access_key.to_owned(), signature.to_owned());
+        Ok(Some(Credentials::Signature { access_key, signed, signature, at: Millis(0), security_token: None }))
     }
 
     fn project(&self, head: &RequestHead) -> Option<Project> {
@@ -73,7 +85,7 @@ impl Dialect for Plain {
                 let states = query("state").map(|words| words.split(',').filter_map(BatchState::from_word).collect());
                 let window = Window { from: number("from").unwrap_or(0), size: number("size").unwrap_or(100) };
                 let filter = Filter { states, ..Filter::default() };
-                Operation::List(ListQuery { filter, window, tails: query("tails").is_some(), ..ListQuery::default() })
+                Operation::List(Box::new(ListQuery { filter, window, tails: query("tails").is_some(), ..ListQuery::default() }))
             }
             "get" => Operation::Get(id(), Detail::Summary),
             "state" => Operation::Get(id(), Detail::State),
@@ -95,9 +107,12 @@ impl Dialect for Plain {
                 let asked = json_of(&body)?;
                 let ids = asked["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(id_of).collect();
                 let project = asked["project"].as_str().map(Project::from);
-                let states =
-                    asked["states"].as_str().map(|words| words.split(',').filter_map(BatchState::from_word).collect());
-                Operation::Control(Selection { ids, project, states }, action_of(head.param(0))?)
+                let states = |name: &str| {
+                    asked[name].as_str().map(|words| words.split(',').filter_map(BatchState::from_word).collect())
+                };
+                let (states, legal) = (states("states"), states("legal"));
+                let skip_unknown = asked["skip_unknown"] == true;
+                Operation::Control(Selection { ids, project, states, legal, skip_unknown }, action_of(head.param(0))?)
             }
             "relay" => return Ok(Decoded::Relay(answer(StatusCode::NOT_FOUND, json!({ "relayed": false })))),
             _ => return Ok(Decoded::Answer(answer(StatusCode::OK, json!({ "version": 1 })))),
@@ -131,7 +146,9 @@ impl Dialect for Plain {
                             Ok(effect) => effect_word(*effect),
                             Err(error) => format!("error:{}", error.kind.as_str()),
                         };
-                        json!({ "uuid": one.id.uuid.to_string(), "before": one.before.as_str(), "result": result })
+                        let after = one.after.as_ref().map(|batch| batch.state.as_str());
+                        let (uuid, before) = (one.id.uuid.to_string(), one.before.as_str());
+                        json!({ "uuid": uuid, "before": before, "result": result, "after": after })
                     })
                     .collect();
                 answer(StatusCode::OK, json!(rows))
@@ -196,7 +213,7 @@ fn submission(head: &RequestHead, body: RequestBody) -> Result<Submission> {
     let text = |name: &str| asked[name].as_str().map(str::to_owned);
     let mut submission = Submission { unique_name: asked["unique"] == true, ..Submission::default() };
     let spec = &mut submission.spec;
-    (spec.file, spec.name, spec.queue) = (text("file"), text("name"), text("queue"));
+    (spec.file, spec.name, spec.queue, spec.run_as) = (text("file"), text("name"), text("queue"), text("user"));
     spec.jars =
         asked["jars"].as_array().into_iter().flatten().filter_map(|jar| jar.as_str().map(str::to_owned)).collect();
     spec.conf = asked["conf"]

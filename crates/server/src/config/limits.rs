@@ -65,12 +65,13 @@ pub(super) fn limits(root: &mut Settings) -> (Limits, HttpLimits) {
     let upload = FormLimits {
         dir: s.text("upload_dir").map_or(limits.upload.dir, Into::into),
         max_parts: count(s, "max_parts", limits.upload.max_parts, MOST),
-        max_value: max_body,
+        max_values: max_body,
         max_files: bytes(s, "max_upload", limits.upload.max_files, 0..=1 << 50),
     };
     let limits = Limits {
         max_body,
         body_read_timeout: time(s, "body_read_timeout", limits.body_read_timeout),
+        min_body_rate: bytes(s, "min_body_rate", limits.min_body_rate, 1..=1 << 30),
         request_timeout: time(s, "request_timeout", limits.request_timeout),
         submit_wait: time(s, "submit_wait", limits.submit_wait),
         cancel_wait: time(s, "cancel_wait", limits.cancel_wait),

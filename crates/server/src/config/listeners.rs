@@ -1,7 +1,7 @@
 //! `[[listener]]` and `[admin]`: where requests come in, and under which names.
 //!
-//! Nobody has to prove who he is yet, so whoever reaches an address may run jobs. An address that other machines can reach is therefore
-//! refused until the file says `insecure = true`.
+//! Where nobody has to prove who he is, whoever reaches an address may run jobs. An address that other machines can reach is therefore refused
+//! there until the file says `insecure = true`. The admin listener asks nobody, so the same holds for it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,21 +24,26 @@ pub(super) fn admin(root: &mut Settings, insecure: bool) -> Option<SocketAddr> {
     let given = table.text("address");
     let address = match given.as_deref() {
         Some("") => None,
-        given => Some(read_address(&mut table, given.unwrap_or(ADMIN), insecure)),
+        given => Some(read_address(&mut table, given.unwrap_or(ADMIN), insecure, "")),
     };
     close(root, table);
     address.filter(|_| enabled)
 }
 
 /// `[[listener]]`; without any there is one.
-pub(super) fn listeners(root: &mut Settings, insecure: bool, admin: Option<SocketAddr>) -> Vec<ListenerConfig> {
+pub(super) fn listeners(
+    root: &mut Settings,
+    insecure: bool,
+    has_auth: bool,
+    admin: Option<SocketAddr>,
+) -> Vec<ListenerConfig> {
     let mut tables = root.tables("listener");
     if tables.is_empty() {
         tables.push(Settings::new("listener", serde_json::json!({})));
     }
     let mut listeners = Vec::new();
     for mut table in tables {
-        listeners.push(listener(&mut table, insecure));
+        listeners.push(listener(&mut table, insecure, has_auth));
         close(root, table);
     }
     for at in told_twice(listeners.iter().map(|listener| listener.name.as_str())) {
@@ -56,7 +61,7 @@ pub(super) fn listeners(root: &mut Settings, insecure: bool, admin: Option<Socke
     listeners
 }
 
-fn listener(table: &mut Settings, insecure: bool) -> ListenerConfig {
+fn listener(table: &mut Settings, insecure: bool, has_auth: bool) -> ListenerConfig {
     let name = table.text("name").unwrap_or_else(|| "main".into());
     if let Some(fault) = name_fault(&name) {
         table.fault("name", fault);
@@ -64,12 +69,18 @@ fn listener(table: &mut Settings, insecure: bool) -> ListenerConfig {
     if name == "admin" {
         table.fault("name", "\"admin\" is the admin listener's name in metrics; take another");
     }
+    let auth = table.flag("auth", has_auth);
+    if auth && !has_auth {
+        table.fault("auth", "there is no [auth] that says who may come in; add it, or leave this out");
+    }
+    let is_safe = insecure || auth;
     let address = table.text("address");
-    let address = read_address(table, address.as_deref().unwrap_or(CLIENTS), insecure);
+    let remedy = if has_auth { "leave `auth = false` out, " } else { "say in [auth] who may come in, " };
+    let address = read_address(table, address.as_deref().unwrap_or(CLIENTS), is_safe, remedy);
     let dialects = dialects(table);
     let public_url = table.text("public_url").and_then(|url| public_url(table, &url));
     let hosts = hosts(table, public_url.as_deref());
-    if address.ip().is_unspecified() && insecure && hosts.is_empty() {
+    if address.ip().is_unspecified() && is_safe && hosts.is_empty() {
         table.fault(
             "public_url",
             format!(
@@ -80,7 +91,7 @@ fn listener(table: &mut Settings, insecure: bool) -> ListenerConfig {
     }
     let csrf = table.flag("csrf", false);
     let path_prefix = path_prefix(table);
-    ListenerConfig { name: ListenerName::from(name), address, dialects, public_url, hosts, csrf, path_prefix }
+    ListenerConfig { name: ListenerName::from(name), address, dialects, public_url, hosts, csrf, path_prefix, auth }
 }
 
 fn dialects(table: &mut Settings) -> Vec<DialectName> {
@@ -144,17 +155,17 @@ fn path_prefix(table: &mut Settings) -> String {
     prefix
 }
 
-fn read_address(table: &mut Settings, given: &str, insecure: bool) -> SocketAddr {
+fn read_address(table: &mut Settings, given: &str, is_safe: bool, remedy: &str) -> SocketAddr {
     let numeric = given.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let Ok(address) = numeric.as_deref().unwrap_or(given).parse::<SocketAddr>() else {
         table.fault("address", format!("must be an IP address and a port such as \"{CLIENTS}\", not \"{given}\""));
         return CLIENTS.parse().expect("an address");
     };
-    if !address.ip().is_loopback() && !insecure {
+    if !address.ip().is_loopback() && !is_safe {
         table.fault(
             "address",
             format!(
-                "{} can be reached from other machines and nobody has to prove who he is: listen on 127.0.0.1, or write \
+                "{} can be reached from other machines and nobody has to prove who he is: listen on 127.0.0.1, {remedy}or write \
                  `insecure = true` above the first table if the network keeps others out",
                 address.ip()
             ),

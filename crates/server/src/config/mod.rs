@@ -5,6 +5,7 @@
 //! change (`document` knows the places, [`batchlingua_wire::Settings`] the keys). Every key has a default; the reference is
 //! `docs/configuration.md`, which a test holds against this code.
 
+mod auth;
 mod backends;
 mod document;
 mod fault;
@@ -22,7 +23,7 @@ use batchlingua_wire::{ConfigError, Dialect, Opener, Settings};
 use serde_json::Value;
 use tracing_subscriber::filter::Targets;
 
-use crate::adapters::ADAPTERS;
+use crate::{adapters::ADAPTERS, auth::AuthConfig};
 
 pub use fault::{Fault, Faults};
 pub use limits::HttpLimits;
@@ -45,7 +46,9 @@ pub struct Config {
     pub backends: Vec<BackendConfig>,
     /// Which submit goes where.
     pub routing: Routing,
-    /// The bounds of requests and of the background work.
+    /// Who may come in; `None`: nobody has to prove who he is.
+    pub auth: Option<AuthConfig>,
+    /// The bounds of requests and of the background work, and what there is to be named.
     pub limits: Limits,
     /// The bounds of connections.
     pub http: HttpLimits,
@@ -72,6 +75,8 @@ pub struct ListenerConfig {
     pub csrf: bool,
     /// What is cut off in front of paths.
     pub path_prefix: String,
+    /// Whether clients have to prove who they are.
+    pub auth: bool,
 }
 
 /// The ledger.
@@ -146,17 +151,20 @@ impl Config {
         backends::hand_down(&mut root);
         let mut root = Settings::new("", root);
         let insecure = root.flag("insecure", false);
-        let admin = listeners::admin(&mut root, insecure);
-        let listeners = listeners::listeners(&mut root, insecure, admin);
         let (mut limits, http) = limits::limits(&mut root);
+        limits.scoping = auth::scope(&mut root);
+        let mut warnings = Vec::new();
+        let auth = auth::auth(&mut root, &limits.scoping, &mut warnings);
+        let admin = listeners::admin(&mut root, insecure);
+        let listeners = listeners::listeners(&mut root, insecure, auth.is_some(), admin);
         let ledger = limits::ledger(&mut root, &mut limits);
         let dialects = backends::dialects(&mut root, &mut limits);
         let (backends, names) = backends::backends(&mut root);
         let routing = routes::routing(&mut root, &names, &listeners);
         let log = limits::log(&mut root);
-        let warnings = routes::unrouted(&routing, &listeners);
+        warnings.extend(routes::unrouted(&routing, &listeners));
         root.finish()?;
-        Ok(Self { listeners, admin, ledger, dialects, backends, routing, limits, http, log, warnings })
+        Ok(Self { listeners, admin, ledger, dialects, backends, routing, auth, limits, http, log, warnings })
     }
 
     /// A few lines that say what was understood.
@@ -164,7 +172,8 @@ impl Config {
         let mut lines = Vec::new();
         for listener in &self.listeners {
             let dialects: Vec<&str> = listener.dialects.iter().map(DialectName::as_str).collect();
-            lines.push(format!("listener {} on {}: {}", listener.name, listener.address, dialects.join(", ")));
+            let open = if listener.auth { "" } else { ", without authentication" };
+            lines.push(format!("listener {} on {}: {}{open}", listener.name, listener.address, dialects.join(", ")));
         }
         lines.push(self.admin.map_or("admin off".to_owned(), |address| format!("admin on {address}")));
         lines.push(format!("ledger {}", batchlingua_core::redact::line(&self.ledger.url)));

@@ -27,6 +27,8 @@ pub(super) fn builder(limits: &HttpLimits) -> http1::Builder {
         .timer(TokioTimer::new())
         // `activity` tells a head that is slow from a connection that is idle; hyper does not.
         .header_read_timeout(None)
+        // A client that has said all it has to say may close its side, and waits for the answer all the same.
+        .half_close(true)
         .max_header_size(limits.max_header)
         // A read buffer grows with what a client sends at once; without this, to 400 KiB for each connection.
         .max_buf_size(limits.max_header);
@@ -101,6 +103,11 @@ mod tests {
     /// A connection to a service that leaves bodies alone, takes a minute for `/slow`, and has much to say at `/much`.
     fn connect() -> DuplexStream {
         let (client, server) = duplex(1024);
+        serve_slowly(server);
+        client
+    }
+
+    fn serve_slowly(server: DuplexStream) -> tokio::task::JoinHandle<()> {
         let service = tower::service_fn(|request: Request<RequestStream>| async move {
             let body = match request.uri().path() {
                 "/slow" => {
@@ -117,8 +124,7 @@ mod tests {
             let speaking = (service, Arc::new(|_: StatusCode, _: &str| None) as BadMessage);
             serve(server, speaking, builder(&limits()), limits(), seen).await;
             drop(stage);
-        });
-        client
+        })
     }
 
     /// What comes until the connection ends, and when that is.
@@ -139,6 +145,19 @@ mod tests {
         client.write_all(b"Host: a\r\n").await.expect("open");
         let (_, after) = until_the_end(&mut client).await;
         assert_eq!(after.as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_closed_its_side_gets_its_answer() {
+        let (client, server) = duplex(1024);
+        let (mut reader, mut writer) = tokio::io::split(client);
+        let served = serve_slowly(server);
+        writer.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("open");
+        writer.shutdown().await.expect("open");
+        let mut answer = String::new();
+        reader.read_to_string(&mut answer).await.expect("an orderly end");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        served.await.expect("the connection ends by itself");
     }
 
     #[tokio::test(start_paused = true)]

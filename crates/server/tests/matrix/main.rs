@@ -5,6 +5,7 @@
 //! first test, so that none is forgotten. Everything is said and heard as HTTP, in process: what goes through a socket is tested elsewhere.
 
 mod behaviours;
+mod dli;
 mod house;
 mod rigs;
 mod voices;

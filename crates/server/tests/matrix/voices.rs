@@ -265,6 +265,7 @@ impl Voice for Dli {
 pub(crate) struct Kylin;
 
 const V4: &str = "application/vnd.apache.kylin-v4-public+json";
+const V2: &str = "application/vnd.apache.kylin-v2+json";
 
 impl Voice for Kylin {
     fn dialect(&self) -> &'static str {
@@ -279,13 +280,13 @@ impl Voice for Kylin {
         unreachable!("Kylin has no call that is answered {answer}")
     }
 
-    /// Kylin 5 has no call for one job; its clients look it up by its id.
+    /// The one face of Kylin 5 that has a call for one job.
     fn get(&self, id: &str) -> Ask {
-        Ask::get(format!("/kylin/api/jobs?key={id}&time_filter=4")).accepting(V4)
+        Ask::get(format!("/kylin/api/jobs/{id}")).accepting(V2)
     }
 
     fn object(&self, answer: &Value) -> (String, String) {
-        let object = answer.pointer("/data/value/0").unwrap_or(answer);
+        let object = answer.get("data").unwrap_or(answer);
         (text(&object["id"]), text(&object["job_status"]))
     }
 
@@ -298,7 +299,7 @@ impl Voice for Kylin {
     }
 
     fn log(&self, id: &str) -> Ask {
-        Ask::get(format!("/kylin/api/jobs/{id}/steps/{id}_00/log?project=default")).accepting(V4)
+        Ask::get(format!("/kylin/api/jobs/{id}/steps/{id}_00/log?project=p1")).accepting(V4)
     }
 
     fn lines(&self, answer: &Heard) -> Vec<String> {
@@ -312,7 +313,7 @@ impl Voice for Kylin {
     }
 
     fn unknown(&self) -> (Ask, u16) {
-        (Ask::get(format!("/kylin/api/jobs/{NOBODY}/detail?project=default")).accepting(V4), 500)
+        (self.get(NOBODY), 500)
     }
 
     fn word(&self, state: BatchState) -> &'static str {

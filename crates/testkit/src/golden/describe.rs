@@ -28,11 +28,15 @@ pub fn describe_operation(operation: &Operation<BatchRef>) -> String {
             field(&mut out, "lines", format_args!("{lines:?}"));
             field(&mut out, "source", format_args!("{source:?}"));
         }
-        Operation::Control(Selection { ids, project, states }, action) => {
+        Operation::Control(Selection { ids, project, states, legal, skip_unknown }, action) => {
             line(&mut out, format_args!("control {action:?}"));
             ids.iter().for_each(|id| field(&mut out, "id", format_args!("{id:?}")));
             given(&mut out, "project", project);
             given(&mut out, "states", &states.map(words));
+            given(&mut out, "legal", &legal.map(words));
+            if *skip_unknown {
+                field(&mut out, "skip_unknown", true);
+            }
         }
     }
     out
@@ -140,8 +144,9 @@ pub(super) fn describe_credentials(credentials: &Credentials) -> String {
         Credentials::Bearer(_) => "credentials Bearer\n".to_owned(),
         Credentials::Token(_) => "credentials Token\n".to_owned(),
         Credentials::Session(_) => "credentials Session\n".to_owned(),
-        Credentials::Signature { access_key, signed, signature: _, at } => {
-            format!("credentials Signature {access_key:?} at {}\n  signed = {signed:?}\n", at.0)
+        Credentials::Signature { access_key, signed, signature: _, at, security_token } => {
+            let token = if security_token.is_some() { " with a security token" } else { "" };
+            format!("credentials Signature {access_key:?} at {}{token}\n  signed = {signed:?}\n", at.0)
         }
     }
 }

@@ -10,6 +10,8 @@
 //! page total=2                                              (then one `batch` line for each row)
 //! log ordinal=0 from=3 total=5                              (then `| ` and one line of the log each; stream=true: as a stream)
 //! controlled ordinal=0 before=running effect=ended:cancelled (or accepted, already_ended:failed, nothing_to_do; or an `error` line)
+//!                                                           (then the `batch` line of how it stands after that, if it is told)
+//! nothing                                                   (no batch was to be acted on)
 //! error kind=not_found batch=7 message="no batch '7' is known here"
 //!     native dialect=livy status=404 type=application/json
 //!     | {"msg":"Session '7' not found."}
@@ -70,6 +72,10 @@ pub(super) fn parse_outcome(text: &str) -> Result<(Option<String>, Written), Str
             Outcome::Page(Page { rows, total, next })
         }
         "log" => log(first)?,
+        "nothing" => {
+            first.finish()?;
+            Outcome::Controlled(Vec::new())
+        }
         "controlled" => {
             let mut all = Vec::new();
             let mut line = Some(first);
@@ -86,7 +92,11 @@ pub(super) fn parse_outcome(text: &str) -> Result<(Option<String>, Written), Str
                     }
                 };
                 now.finish()?;
-                all.push(Controlled { id, before, result });
+                let after = match lines.next_if(|next| next.noun == "batch") {
+                    Some(row) => Some(batch(row, &mut lines)?.into()),
+                    None => None,
+                };
+                all.push(Controlled { id, before, result, after });
                 line = lines.next_if(|next| next.noun == "controlled");
             }
             Outcome::Controlled(all)
@@ -176,10 +186,13 @@ mod tests {
         assert_eq!((page.total, page.rows.len(), page.rows[1].state), (Some(9), 2, BatchState::Failed));
         let Outcome::Log(_, log) = reply("log ordinal=1 from=3 total=5\n| a\n|  b\n").outcome else { panic!("a log") };
         assert!(matches!(log.body, LogBody::Lines(lines) if lines == ["a", " b"]));
-        let text = "controlled ordinal=1 before=running effect=ended:cancelled\ncontrolled ordinal=2 before=failed\n\
-            error kind=illegal_state state=failed allowed=restart";
+        let text = "controlled ordinal=1 before=running effect=ended:cancelled\nbatch ordinal=1 state=cancelled\n\
+            controlled ordinal=2 before=failed\nerror kind=illegal_state state=failed allowed=restart";
         let Outcome::Controlled(all) = reply(text).outcome else { panic!("controlled") };
         assert!(matches!(all[0].result, Ok(Effect::Ended(BatchState::Cancelled))));
+        assert_eq!(all[0].after.as_ref().map(|batch| batch.state), Some(BatchState::Cancelled));
+        assert!(all[1].after.is_none());
+        assert!(matches!(reply("nothing").outcome, Outcome::Controlled(all) if all.is_empty()));
         assert!(
             matches!(&all[1].result, Err(Error { kind: ErrorKind::IllegalState { allowed, .. }, .. }) if allowed.len() == 1)
         );

@@ -67,6 +67,7 @@ impl Dialect for Dli {
             signed: format!("SDK-HMAC-SHA256\n{date}\n{}", hex(&Sha256::digest(canonical))),
             signature: signature.to_owned(),
             at: instant(date).ok_or_else(refused)?,
+            security_token: head.header("x-security-token").map(str::to_owned),
         }))
     }
 
@@ -217,7 +218,7 @@ fn verified(credentials: Option<Credentials>) -> bool {
 
 #[tokio::test]
 async fn the_signature_of_a_create_covers_head_and_body() {
-    let Some(Credentials::Signature { access_key, signed, signature, at }) =
+    let Some(Credentials::Signature { access_key, signed, signature, at, .. }) =
         credentials_of(V1).await.expect("readable")
     else {
         panic!("a signature")

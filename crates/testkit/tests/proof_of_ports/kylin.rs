@@ -122,7 +122,8 @@ fn control(body: RequestBody) -> Result<Operation<BatchRef>> {
     }
     // Where jobs are named the statuses do not narrow them: the server adds the jobs' own statuses to the list.
     let states = (ids.is_empty() && !states.is_empty()).then(|| states.into_iter().collect());
-    Ok(Operation::Control(Selection { ids, project: word("project").map(Project::from), states }, action))
+    let project = word("project").map(Project::from);
+    Ok(Operation::Control(Selection { ids, project, states, ..Selection::default() }, action))
 }
 
 fn words(request: &Members<'_>, name: &str) -> Vec<String> {
@@ -175,13 +176,15 @@ async fn all_jobs_of_a_project_in_some_states_are_one_selection() {
     let body = r#"{"action": "DISCARD", "project": "retail", "statuses": ["ERROR", "STOPPED"], "unknown": 1}"#;
     let (selection, action) = controlled(body).await.expect("a control");
     let states: StateSet = [BatchState::Failed, BatchState::Unknown, BatchState::Paused].into_iter().collect();
-    assert_eq!(selection, Selection { ids: vec![], project: Some("retail".into()), states: Some(states) });
+    let wanted = Selection { project: Some("retail".into()), states: Some(states), ..Selection::default() };
+    assert_eq!(selection, wanted);
     assert_eq!(action, Action::Cancel);
 
     let body = r#"{"action":"RESUME","project":"retail","job_ids":["9a1d5c42-7b3e-08f1-64ce-2f90ab35d7e1"],"statuses":["ERROR"]}"#;
     let (selection, action) = controlled(body).await.expect("a control");
     let uuid = Uuid::parse_str("9a1d5c42-7b3e-08f1-64ce-2f90ab35d7e1").expect("readable, though it has no version");
-    let wanted = Selection { ids: vec![BatchRef::Uuid(uuid)], project: Some("retail".into()), states: None };
+    let ids = vec![BatchRef::Uuid(uuid)];
+    let wanted = Selection { ids, project: Some("retail".into()), ..Selection::default() };
     assert_eq!((selection, action), (wanted, Action::Resume));
 
     let error =
@@ -205,7 +208,7 @@ async fn what_became_of_each_job_is_one_answer() {
     let kylin = Kylin("kylin".into());
     let head = enter(&kylin, put("{}").as_bytes(), "unused".as_ref()).await.expect("a head").head;
     let id = |ordinal: u32| BatchId { uuid: Uuid::from_u128(ordinal.into()), ordinal, native: None };
-    let discarded = || Controlled { id: id(1), before: BatchState::Failed, result: Ok(effect) };
+    let discarded = || Controlled { id: id(1), before: BatchState::Failed, result: Ok(effect), after: None };
     let answer =
         |all| encode_reply(&kylin, &head, Reply { outcome: Outcome::Controlled(all), notes: Notes::default() });
     for none_or_one in [vec![], vec![discarded()]] {
@@ -217,6 +220,7 @@ async fn what_became_of_each_job_is_one_answer() {
         id: id(2),
         before: BatchState::Succeeded,
         result: Err(Error::new(kind, "a finished job allows no action")),
+        after: None,
     };
     let wanted = r#"{"code":"999","data":null,"msg":"KE-010032217: a finished job allows no action","error_code":"KE-010032217"}"#;
     assert_eq!(text(answer(vec![discarded(), refused])).await, (500, wanted.to_owned()));

@@ -7,8 +7,8 @@ from airflow.providers.apache.livy.operators.livy import LivyOperator
 from airflow.providers.apache.livy.triggers.livy import LivyTrigger
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from cases.refusing import UNKNOWN
-from cases.stopping import gone, started
 from lib.checks import until
+from lib.jobs import gone, started
 
 
 def deferred(task):

@@ -6,8 +6,8 @@ import subprocess
 import requests
 from cases.following import FAST, KEYS
 from cases.refusing import UNKNOWN
-from cases.stopping import gone, started
 from lib.checks import until
+from lib.jobs import gone, started
 from livy import LivyBatch
 from livy.client import LivyClient
 from livy.models import SessionState

@@ -12,8 +12,8 @@ from airflow.providers.apache.livy.operators.livy import LivyOperator
 from airflow.providers.apache.livy.triggers.livy import LivyTrigger
 from airflow.providers.common.compat.sdk import AirflowException
 from cases.following import dumped, to_its_end
-from cases.stopping import gone, started
 from lib.checks import until
+from lib.jobs import gone, started
 
 PATIENT = {"retry": tenacity.retry_if_exception_type(requests.exceptions.ConnectionError),
            "wait": tenacity.wait_fixed(0.2), "stop": tenacity.stop_after_delay(60)}

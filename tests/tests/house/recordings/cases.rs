@@ -1,5 +1,8 @@
-//! The recordings as they lie under `fixtures/recordings/livy`: the exchanges in the order of their flows, and the steps between them that
-//! were not recorded and had to be reconstructed. Everything is read here once and nothing is judged.
+//! The recordings of a product as they lie under `fixtures/recordings`: the exchanges in the order of their flows, and the steps between them
+//! that were not recorded and had to be reconstructed. Everything is read here once and nothing is judged.
+//!
+//! Flows of one run met the same server, one after the other: what an earlier one left behind, a later one sees. A flow that
+//! names no run is one by itself.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::product::text;
 use crate::wire::{self, Answer, Request};
 
 /// One exchange with a real server.
@@ -18,7 +22,7 @@ pub(super) struct Case {
     pub(super) flow: String,
     pub(super) step: u32,
     pub(super) request: Vec<u8>,
-    /// More than one where requests were pipelined or an interim answer came first.
+    /// More than one where requests were pipelined or an interim answer came first; none where the server said nothing.
     pub(super) recorded: Vec<Answer>,
 }
 
@@ -45,19 +49,39 @@ pub(super) struct Step {
     pub(super) delete: Vec<String>,
     /// Ids, as recorded, of batches that are to end first.
     #[serde(default)]
-    pub(super) wait: Vec<u64>,
+    pub(super) wait: Vec<Id>,
+    /// Ended in order, and started again.
     #[serde(default)]
     pub(super) restart: bool,
+    /// Killed, and started again.
+    #[serde(default)]
+    pub(super) kill: bool,
     /// A case that is sent now; its answer is read at its own place in the flow.
     #[serde(default)]
     pub(super) start: Option<String>,
+    /// Cases of earlier flows of the run that are left out at their own place and come now.
+    #[serde(default)]
+    pub(super) late: Vec<String>,
+}
+
+/// An id, which some products write as a number.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Value")]
+pub(super) struct Id(pub(super) String);
+
+impl TryFrom<Value> for Id {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        text(&value).map(Self).ok_or_else(|| format!("{value} is no id"))
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Submit {
     /// The id that the recorded server gave it.
-    pub(super) id: u64,
+    pub(super) id: Id,
     pub(super) body: Value,
 }
 
@@ -68,36 +92,62 @@ pub(super) struct Flow {
     pub(super) steps: Vec<Step>,
 }
 
+/// Flows that met one server, in their order.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) name: String,
+    pub(super) flows: Vec<Flow>,
+}
+
+impl Run {
+    pub(super) fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.flows.iter().flat_map(|flow| &flow.cases)
+    }
+
+    /// Whether a case comes later than at its place.
+    pub(super) fn is_late(&self, case: &Case) -> bool {
+        self.flows.iter().flat_map(|flow| &flow.steps).any(|step| step.late.contains(&case.name))
+    }
+}
+
 #[derive(Deserialize)]
 struct Line {
     case: String,
     flow: String,
     step: u32,
+    run: Option<String>,
 }
 
-/// The folder of the recordings; the stub that stands in for Spark and the applications lie in it too.
-pub(super) fn folder() -> PathBuf {
+/// The folder of a product's recordings; the stub that stands in for Spark and the applications lie in it too.
+pub(super) fn folder(product: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the package lies in the workspace")
-        .join("fixtures/recordings/livy")
+        .join("fixtures/recordings")
+        .join(product)
 }
 
-/// All flows, each in the order of its steps, in the order in which the index first names them.
-pub(super) fn flows() -> Vec<Flow> {
-    let folder = folder();
-    let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+/// All runs, each with its flows in the order in which the index first names them, each of those in the order of its steps.
+pub(super) fn runs(product: &str) -> Vec<Run> {
+    let folder = folder(product);
+    let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{product} {name}: {e}"));
     let mut steps: Vec<Step> = serde_json::from_str(&text("steps.json")).expect("steps.json is a list of steps");
-    let mut flows: Vec<Flow> = Vec::new();
+    let mut runs: Vec<Run> = Vec::new();
     for line in text("index.jsonl").lines() {
         let line: Line = serde_json::from_str(line).expect("a line of index.jsonl is an exchange");
+        let name = line.run.clone().unwrap_or_else(|| line.flow.clone());
         let case = case(&folder, line);
+        let at = runs.iter().position(|run| run.name == name).unwrap_or_else(|| {
+            runs.push(Run { name, flows: Vec::new() });
+            runs.len() - 1
+        });
+        let flows = &mut runs[at].flows;
         match flows.iter_mut().find(|flow| flow.name == case.flow) {
             Some(flow) => flow.cases.push(case),
             None => flows.push(Flow { name: case.flow.clone(), cases: vec![case], steps: Vec::new() }),
         }
     }
-    for flow in &mut flows {
+    for flow in runs.iter_mut().flat_map(|run| &mut run.flows) {
         flow.cases.sort_by_key(|case| case.step);
         let known: BTreeSet<u32> = flow.cases.iter().map(|case| case.step).collect();
         (flow.steps, steps) = steps.into_iter().partition(|step| step.flow == flow.name);
@@ -106,7 +156,7 @@ pub(super) fn flows() -> Vec<Flow> {
         }
     }
     assert!(steps.is_empty(), "steps.json names flows that the index does not: {steps:?}");
-    flows
+    runs
 }
 
 fn case(folder: &Path, line: Line) -> Case {
@@ -116,6 +166,5 @@ fn case(folder: &Path, line: Line) -> Case {
     };
     let (request, answers) = (bytes("request"), bytes("response"));
     let recorded = wire::recorded(&answers, Request(&request)).unwrap_or_else(|e| panic!("{}: {e}", line.case));
-    assert!(!recorded.is_empty(), "{} has no answer", line.case);
     Case { name: line.case, flow: line.flow, step: line.step, request, recorded }
 }

@@ -2,7 +2,7 @@
 //! which a difference means something: header spelling without a meaning is levelled, the content coding is undone, ids
 //! and paths of ours are made the recorded ones. The views are then compared member by member, so that a difference has a place.
 //!
-//! Some parts vary from run to run on the recorded server itself. They are levelled by the table `NATURE`, each entry only after a
+//! Some parts vary from run to run on the recorded server itself. They are levelled by the product's table `NATURE`, each entry only after a
 //! check that ours lies within what may vary.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::product::Product;
 use super::rewrite::{Apps, Ids, decode};
 use crate::wire::{Answer, Request};
 
@@ -73,15 +74,21 @@ impl View {
         Self::new(answer, request, str::to_owned)
     }
 
-    pub(super) fn ours(answer: &Answer, request: Request<'_>, apps: &Apps, ids: &Ids) -> Result<Self, String> {
+    pub(super) fn ours(
+        answer: &Answer,
+        request: Request<'_>,
+        product: &dyn Product,
+        apps: &Apps,
+        ids: &Ids,
+    ) -> Result<Self, String> {
         let mut view = Self::new(answer, request, |text| apps.as_recorded(text))?;
-        if let Some(location) = view.headers.get_mut("location") {
-            *location = ids.location(location);
-        }
-        if let Some(value) = view.body.json_mut() {
-            ids.in_body(value);
-        }
+        product.receive(&mut view, ids);
         Ok(view)
+    }
+
+    /// In place of an answer that is not there; equal to no answer.
+    pub(super) fn missing(why: &str) -> Self {
+        Self { status: 0, headers: BTreeMap::new(), body: Body::Text(why.to_owned()) }
     }
 
     fn new(answer: &Answer, request: Request<'_>, paths: impl Fn(&str) -> String) -> Result<Self, String> {
@@ -174,7 +181,7 @@ fn level(name: &str, value: &str) -> String {
     }
 }
 
-/// JSON as Livy writes it: it lets a lone half of a surrogate pair through, which becomes its own escape's text here.
+/// JSON as the products write it: they let a lone half of a surrogate pair through, which becomes its own escape's text here.
 fn json(text: &str) -> Option<Value> {
     if let Ok(value) = serde_json::from_str(text) {
         return Some(value);

@@ -1,10 +1,12 @@
-//! The recorded exchanges of a real Livy, run again against our front over the local backend, with the recorder's own stand-in for Spark:
-//! same status, same headers that a client acts on, equal JSON up to what varies by nature.
+//! The recorded exchanges of real servers, run again against our fronts over the local backend, with stand-ins for Spark: same status,
+//! same headers that a client acts on, equal JSON up to what varies by nature.
 //!
-//! Each flow is replayed against a proxy of its own (`flow`), raw over a socket (`crate::wire`), with ids and paths exchanged (`rewrite`).
-//! An exchange is the same (`compare`, `nature`), or differs by a rule that gives its reason (`rules`, `levels`), or is a fault. The replay fails
-//! on any fault, on a rule whose count is not what was last measured, and below nine exchanges in ten the same. It
-//! prints a table, and a last line `replay: {…}` for programs. `BATCHLINGUA_FLOW=<name>` replays one flow and checks no counts.
+//! One engine serves all products. Each run is replayed against a proxy of its own (`flow`), raw over a socket (`crate::wire`), with ids and
+//! paths exchanged (`rewrite`). An exchange is the same (`compare`), or differs by a rule that gives its reason (`rules`), or is a
+//! fault (`judge`). What differs from product to product is behind `product`: where ids and times stand, how batches are brought to where the recorded
+//! ones were, what varies by nature and which rules there are (`livy`, `kyuubi`). A replay fails on any fault, on a rule whose count
+//! is not what was last measured, and below nine exchanges in ten the same. It prints a table, and a last line `replay: {…}` for
+//! programs. `BATCHLINGUA_FLOW=<name>` replays the run of one flow and checks no counts.
 //!
 //! Before a proxy is asked at all, `mirror` shows that the harness itself adds nothing: a server that answers with the recorded bytes
 //! has to come out as the same in every exchange.
@@ -13,9 +15,10 @@ mod cases;
 mod compare;
 mod flow;
 mod judge;
-mod levels;
+mod kyuubi;
+mod livy;
 mod mirror;
-mod nature;
+mod product;
 mod rewrite;
 mod rules;
 
@@ -27,73 +30,56 @@ use std::thread;
 
 pub(crate) use rewrite::decode;
 
-use cases::Flow;
+use cases::Run;
 use flow::Report;
 use judge::Verdict;
+use kyuubi::Kyuubi;
+use livy::Livy;
+use product::Product;
 use rewrite::Apps;
-use rules::RULES;
 use serde_json::json;
 
-/// Flows at once: most of a flow is waiting for jobs.
+/// Runs at once: most of a run is waiting for jobs.
 const AT_ONCE: usize = 4;
 /// Of a hundred exchanges, how many have to be the same.
 const SAME_OF_HUNDRED: usize = 90;
 
 #[test]
 fn recorded_livy_exchanges_come_out_the_same() {
-    let only = std::env::var("BATCHLINGUA_FLOW").ok();
-    let flows: Vec<Flow> =
-        cases::flows().into_iter().filter(|flow| only.as_ref().is_none_or(|name| *name == flow.name)).collect();
-    let total: usize = flows.iter().map(|flow| flow.cases.len()).sum();
-    let reports = replay(&flows);
+    come_out_the_same(&Livy);
+}
 
-    let (mut same, mut by_rule, mut varied) = (0, 0, 0);
-    let mut needed: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut faults = Vec::new();
-    println!("{:<20} {:>5} {:>5} {:>5}", "flow", "same", "rule", "fault");
-    for (flow, report) in flows.iter().zip(&reports) {
-        let (before_same, before_rule, before_fault) = (same, by_rule, faults.len());
-        for judged in &report.judged {
-            match &judged.verdict {
-                Verdict::Same(by_nature) => {
-                    same += 1;
-                    varied += usize::from(!by_nature.is_empty());
-                }
-                Verdict::ByRule(rules) => {
-                    by_rule += 1;
-                    rules.iter().for_each(|rule| *needed.entry(rule).or_default() += 1);
-                }
-                Verdict::Fault(differences) => {
-                    let differences: Vec<String> = differences.iter().take(8).map(|d| format!("\n    {d}")).collect();
-                    faults.push(format!("{} {}{}", flow.name, judged.case, differences.concat()));
-                }
-            }
-        }
-        println!(
-            "{:<20} {:>5} {:>5} {:>5}",
-            flow.name,
-            same - before_same,
-            by_rule - before_rule,
-            faults.len() - before_fault
-        );
+#[test]
+fn recorded_kyuubi_exchanges_come_out_the_same() {
+    come_out_the_same(&Kyuubi);
+}
+
+fn come_out_the_same(product: &dyn Product) {
+    let only = std::env::var("BATCHLINGUA_FLOW").ok();
+    let wanted = |run: &Run| only.as_ref().is_none_or(|name| run.flows.iter().any(|flow| *name == flow.name));
+    let runs: Vec<Run> = cases::runs(product.name()).into_iter().filter(wanted).collect();
+    let total: usize = runs.iter().map(|run| run.cases().count()).sum();
+    let reports = replay(product, &runs);
+
+    let mut tally = Tally::default();
+    println!("{:<20} {:>5} {:>5} {:>5}", "run", "same", "rule", "fault");
+    for (run, report) in runs.iter().zip(&reports) {
+        let before = tally.counts();
+        report.judged.iter().for_each(|judged| tally.add(judged));
+        let [same, by_rule, faults] = tally.counts();
+        println!("{:<20} {:>5} {:>5} {:>5}", run.name, same - before[0], by_rule - before[1], faults - before[2]);
     }
-    println!("{:<20} {same:>5} {by_rule:>5} {:>5}   ({varied} of the same vary by nature)\n", "all", faults.len());
-    let mut miscounted = Vec::new();
-    for rule in RULES {
-        let count = needed.get(rule.name).copied().unwrap_or_default();
-        println!("{:<28} {count:>3}  {}", rule.name, rule.reason);
-        if !rule.count.is_met(count) {
-            miscounted
-                .push(format!("rule {} was needed for {count} exchanges, {:?} were measured", rule.name, rule.count));
-        }
-    }
+    let [same, by_rule, faults] = tally.counts();
+    println!("{:<20} {same:>5} {by_rule:>5} {faults:>5}   ({} of the same vary by nature)\n", "all", tally.varied);
+    let miscounted = tally.rules(product);
     let summary = json!({
-        "total": total, "same": same, "varied": varied, "by_rule": by_rule, "faults": faults.len(), "rules": needed,
+        "product": product.name(), "total": total, "same": same, "varied": tally.varied, "by_rule": by_rule,
+        "faults": faults, "rules": tally.needed, "nature": tally.by_nature,
     });
     println!("replay: {summary}");
 
     let troubles: Vec<&String> = reports.iter().flat_map(|report| &report.troubles).collect();
-    let mut failures: Vec<String> = troubles.into_iter().cloned().chain(faults).collect();
+    let mut failures: Vec<String> = troubles.into_iter().cloned().chain(tally.faults).collect();
     if only.is_none() {
         failures.extend(miscounted);
         if same * 100 < total * SAME_OF_HUNDRED {
@@ -103,30 +89,85 @@ fn recorded_livy_exchanges_come_out_the_same() {
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The recorded requests that Livy refused, or failed at, by the names of their cases.
-pub(crate) fn refused() -> Vec<(String, Vec<u8>)> {
-    let cases = cases::flows().into_iter().flat_map(|flow| flow.cases);
+/// What all verdicts of a replay came to.
+#[derive(Default)]
+struct Tally {
+    same: usize,
+    varied: usize,
+    by_rule: usize,
+    /// Exchanges that each rule, and each entry of `NATURE`, was needed for.
+    needed: BTreeMap<&'static str, usize>,
+    by_nature: BTreeMap<&'static str, usize>,
+    faults: Vec<String>,
+}
+
+impl Tally {
+    fn counts(&self) -> [usize; 3] {
+        [self.same, self.by_rule, self.faults.len()]
+    }
+
+    fn add(&mut self, judged: &flow::Judged) {
+        match &judged.verdict {
+            Verdict::Same(by_nature) => {
+                self.same += 1;
+                self.varied += usize::from(!by_nature.is_empty());
+                by_nature.iter().for_each(|name| *self.by_nature.entry(name).or_default() += 1);
+            }
+            Verdict::ByRule(rules) => {
+                self.by_rule += 1;
+                rules.iter().for_each(|rule| *self.needed.entry(rule).or_default() += 1);
+            }
+            Verdict::Fault(differences) => {
+                let differences: Vec<String> = differences.iter().take(8).map(|d| format!("\n    {d}")).collect();
+                self.faults.push(format!("{} {}{}", judged.flow, judged.case, differences.concat()));
+            }
+        }
+    }
+
+    /// Prints what varies and the rules; those of them whose count is not what was measured.
+    fn rules(&self, product: &dyn Product) -> Vec<String> {
+        for nature in product.nature() {
+            let count = self.by_nature.get(nature.name).copied().unwrap_or_default();
+            println!("by nature: {:<17} {count:>3}  {}", nature.name, nature.reason);
+        }
+        println!();
+        let mut miscounted = Vec::new();
+        for rule in product.rules() {
+            let count = self.needed.get(rule.name).copied().unwrap_or_default();
+            println!("{:<28} {count:>3}  {}", rule.name, rule.reason);
+            if !rule.count.is_met(count) {
+                let (name, measured) = (rule.name, rule.count);
+                miscounted.push(format!("rule {name} was needed for {count} exchanges, {measured:?} were measured"));
+            }
+        }
+        miscounted
+    }
+}
+
+/// The recorded requests that a product refused, or failed at, by the names of their cases.
+pub(crate) fn refused(product: &str) -> Vec<(String, Vec<u8>)> {
+    let cases = cases::runs(product).into_iter().flat_map(|run| run.flows).flat_map(|flow| flow.cases);
     let refused = cases.filter(|case| case.recorded.last().is_some_and(|answer| answer.status >= 400));
     refused.map(|case| (case.name, case.request)).collect()
 }
 
-/// The reports of all flows, in their order.
-fn replay(flows: &[Flow]) -> Vec<Report> {
-    let apps = Apps::new();
+/// The reports of all runs, in their order.
+fn replay(product: &dyn Product, runs: &[Run]) -> Vec<Report> {
+    let apps = Apps::new(product);
     let next = AtomicUsize::new(0);
-    let reports: Vec<Mutex<Report>> = flows.iter().map(|_| Mutex::default()).collect();
+    let reports: Vec<Mutex<Report>> = runs.iter().map(|_| Mutex::default()).collect();
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(flows.len()) {
+        for _ in 0..AT_ONCE.min(runs.len()) {
             scope.spawn(|| {
-                while let Some((flow, report)) = {
+                while let Some((run, report)) = {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    flows.get(index).zip(reports.get(index))
+                    runs.get(index).zip(reports.get(index))
                 } {
-                    // A flow that panics (its proxy does not start, say) is one failure and does not take the others' reports with it.
-                    let ended = catch_unwind(AssertUnwindSafe(|| flow::run(flow, &apps)));
+                    // A run that panics (its proxy does not start, say) is one failure and does not take the others' reports with it.
+                    let ended = catch_unwind(AssertUnwindSafe(|| flow::run(product, run, &apps)));
                     *report.lock().expect("no other thread has this report") = ended.unwrap_or_else(|_| Report {
                         judged: Vec::new(),
-                        troubles: vec![format!("{}: the flow panicked, see above", flow.name)],
+                        troubles: vec![format!("{}: the run panicked, see above", run.name)],
                     });
                 }
             });

@@ -1,58 +1,54 @@
 //! What has to be changed on the way to the proxy and back: where the applications lie, the ids, and the server's own address.
 //!
-//! The recorded requests name files under `/srv/apps`. A test may not write there, so the applications are copied to a folder
-//! whose path is **as long and as deep**: `/tmp/` and four characters. So the two can be exchanged within
+//! The recorded requests name files under `/srv/apps` (Livy; Kyuubi: `/srv/jobs`). A test may not write there, so the applications are copied
+//! to a folder whose path is **as long and as deep**: `/tmp/` and four characters. So the two can be exchanged within
 //! any bytes, in UTF-16 as in UTF-8, and lengths, chunk sizes, `..` and the columns that error texts count stay true. Only compressed bodies
 //! have to be packed anew.
 //!
-//! A recorded id is ours wherever both answers to a submit (or a reconstructed one) named them. A recorded id that we have no batch for
-//! is sent as it is, unless one of ours happens to have the number: then it goes out far above all real ones and comes back as itself.
+//! A recorded id is ours wherever both answers to a submit (or a reconstructed one) named them. Where ids stand in a request or an answer, the
+//! product says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cases;
+use super::product::Product;
 use crate::wire::{Answer, Request};
-
-/// Where the recorded server's applications lay, and its stand-in for Spark.
-const RECORDED_APPS: &str = "/srv/apps";
-const RECORDED_SPARK: &str = "/srv/spark-stub";
-/// Where the recorded server listened, and what its requests name as their host.
-const RECORDED_SERVER: &str = "127.0.0.1:8998";
-/// Added to a recorded id that must not be taken for one of ours.
-const NOBODY: u64 = 1_000_000;
 
 /// A copy of the applications at a path that is as long as the recorded one.
 pub(super) struct Apps {
     folder: TempDir,
     spark: PathBuf,
+    recorded: [&'static str; 2],
 }
 
 impl Apps {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(product: &dyn Product) -> Self {
+        let recorded = product.recorded_paths();
         let folder =
             tempfile::Builder::new().prefix("").rand_bytes(4).tempdir_in("/tmp").expect("a folder in /tmp can be made");
         assert_eq!(
             folder.path().as_os_str().len(),
-            RECORDED_APPS.len(),
-            "{} is as long as {RECORDED_APPS}",
-            folder.path().display()
+            recorded[0].len(),
+            "{} is as long as {}",
+            folder.path().display(),
+            recorded[0]
         );
-        let recordings = cases::folder();
+        let recordings = cases::folder(product.name());
         for app in fs::read_dir(recordings.join("apps")).expect("the recordings have applications") {
             let app = app.expect("the folder can be listed");
             fs::copy(app.path(), folder.path().join(app.file_name())).expect("an application can be copied");
         }
-        Self { folder, spark: recordings.join("stub") }
+        Self { folder, spark: recordings.join("stub"), recorded }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -68,21 +64,23 @@ impl Apps {
         self.folder.path().to_str().expect("the folder's name is ASCII")
     }
 
-    fn as_ours(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn as_ours(&self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for code in CODES {
-            bytes = replace(&bytes, &code(RECORDED_APPS), &code(self.ours()));
+            bytes = replace(&bytes, &code(self.recorded[0]), &code(self.ours()));
         }
         bytes
     }
 
     /// A text of the proxy with the recorded paths in it.
     pub(super) fn as_recorded(&self, text: &str) -> String {
+        let [apps, recorded_spark] = self.recorded;
         let (_, last) = self.ours().rsplit_once('/').expect("the path is absolute");
+        let (_, recorded_last) = apps.rsplit_once('/').expect("the path is absolute");
         let spark = self.spark.to_str().expect("the repository's path is UTF-8");
         // What follows `//srv` in `//srv/apps/job.py`, where the first segment is read as a host.
-        let behind_host = format!("/{last}/");
-        text.replace(self.ours(), RECORDED_APPS).replace(&behind_host, "/apps/").replace(spark, RECORDED_SPARK)
+        let behind_host = [last, recorded_last].map(|name| format!("/{name}/"));
+        text.replace(self.ours(), apps).replace(&behind_host[0], &behind_host[1]).replace(spark, recorded_spark)
     }
 }
 
@@ -95,108 +93,69 @@ const CODES: [Code; 3] = [
     |text| text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect(),
 ];
 
-/// Which id of ours is which recorded one.
+/// Which id of ours is which recorded one, and which time of ours was which.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
-    to_ours: BTreeMap<u64, u64>,
-    to_recorded: BTreeMap<u64, u64>,
+    to_ours: BTreeMap<String, String>,
+    to_recorded: BTreeMap<String, String>,
     /// Of batches that only we have.
-    apart: BTreeSet<u64>,
+    apart: BTreeSet<String>,
+    moments: BTreeMap<u64, u64>,
 }
 
 impl Ids {
-    pub(super) fn bind(&mut self, recorded: u64, ours: u64) {
-        self.to_ours.insert(recorded, ours);
-        self.to_recorded.insert(ours, recorded);
+    pub(super) fn bind(&mut self, recorded: &str, ours: &str) {
+        self.to_ours.insert(recorded.to_owned(), ours.to_owned());
+        self.to_recorded.insert(ours.to_owned(), recorded.to_owned());
     }
 
     /// An id of ours that no recorded id may come to.
-    pub(super) fn keep_apart(&mut self, ours: u64) {
-        self.apart.insert(ours);
+    pub(super) fn keep_apart(&mut self, ours: &str) {
+        self.apart.insert(ours.to_owned());
     }
 
-    pub(super) fn known(&self, recorded: u64) -> Option<u64> {
-        self.to_ours.get(&recorded).copied()
+    /// Whether a recorded id, taken as ours, would come to a batch that it is not about.
+    pub(super) fn is_another(&self, recorded: &str) -> bool {
+        self.to_recorded.contains_key(recorded) || self.apart.contains(recorded)
     }
 
-    pub(super) fn ours(&self, recorded: u64) -> u64 {
-        match self.known(recorded) {
-            Some(ours) => ours,
-            None if self.to_recorded.contains_key(&recorded) || self.apart.contains(&recorded) => NOBODY + recorded,
-            None => recorded,
-        }
+    /// Our id of a recorded batch.
+    pub(super) fn known(&self, recorded: &str) -> Option<&str> {
+        self.to_ours.get(recorded).map(String::as_str)
     }
 
-    fn recorded(&self, ours: u64) -> u64 {
-        match self.to_recorded.get(&ours) {
-            Some(&recorded) => recorded,
-            None if (NOBODY..2 * NOBODY).contains(&ours) => ours - NOBODY,
-            None => ours,
-        }
+    /// The recorded id of a batch of ours.
+    pub(super) fn recorded(&self, ours: &str) -> Option<&str> {
+        self.to_recorded.get(ours).map(String::as_str)
     }
 
-    /// The path of a recorded request, or a Location of ours: its id is the segment after `/batches/`.
-    fn in_path(path: &str, map: impl Fn(u64) -> u64) -> String {
-        let Some((before, rest)) = path.split_once("/batches/") else { return path.to_owned() };
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (digits, after) = rest.split_at(end);
-        // `/batches/007` and `/batches/1.5` are about their spelling, and are sent as spelled.
-        let plain = after.is_empty() || after.starts_with(['/', '?', ' ']);
-        match digits.parse::<u64>() {
-            Ok(id) if plain && digits == id.to_string() => format!("{before}/batches/{}{after}", map(id)),
-            _ => path.to_owned(),
-        }
+    /// The same moment on both servers.
+    pub(super) fn bind_moment(&mut self, recorded: u64, ours: u64) {
+        self.moments.insert(recorded, ours);
     }
 
-    pub(super) fn location(&self, ours: &str) -> String {
-        Self::in_path(ours, |id| self.recorded(id))
-    }
-
-    /// The ids of an answer of ours, members and texts, made the recorded ones.
-    pub(super) fn in_body(&self, body: &mut Value) {
-        match body {
-            Value::Array(items) => items.iter_mut().for_each(|item| self.in_body(item)),
-            Value::Object(members) => {
-                if let Some(id) = members.get_mut("id")
-                    && let Some(ours) = id.as_u64()
-                {
-                    *id = self.recorded(ours).into();
-                }
-                members.values_mut().for_each(|member| self.in_body(member));
-            }
-            Value::String(text) => {
-                if let Some(id) = text.strip_prefix("Session '").and_then(|t| t.strip_suffix("' not found."))
-                    && let Ok(ours) = id.parse::<u64>()
-                    && ours.to_string() == id
-                {
-                    *text = format!("Session '{}' not found.", self.recorded(ours));
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
+    pub(super) fn moment(&self, recorded: u64) -> Option<u64> {
+        self.moments.get(&recorded).copied()
     }
 }
 
-/// The answers of a server that names its own address in `Location`, as they would be at the recorded address.
-pub(super) fn as_recorded_server(mut answers: Vec<Answer>, server: SocketAddr) -> Vec<Answer> {
-    let own = format!("http://{server}/");
-    for (name, value) in answers.iter_mut().flat_map(|answer| &mut answer.headers) {
-        if name == "location"
-            && let Some(path) = value.strip_prefix(&own)
-        {
-            *value = format!("http://{RECORDED_SERVER}/{path}");
+/// The answers of a server that names its own address, as they would be at the recorded address.
+pub(super) fn as_recorded_server(mut answers: Vec<Answer>, server: SocketAddr, recorded: &str) -> Vec<Answer> {
+    let own = server.to_string();
+    for answer in &mut answers {
+        for (name, value) in &mut answer.headers {
+            if name == "location" {
+                *value = value.replacen(&format!("http://{own}/"), &format!("http://{recorded}/"), 1);
+            }
         }
+        answer.body = replace(&answer.body, own.as_bytes(), recorded.as_bytes());
     }
     answers
 }
 
 /// A recorded request as it is sent to the proxy.
-pub(super) fn request(recorded: Request<'_>, apps: &Apps, ids: &Ids) -> Vec<u8> {
-    let head = String::from_utf8_lossy(recorded.head());
-    let line = String::from_utf8_lossy(recorded.line());
-    let ours = Ids::in_path(&line, |id| ids.ours(id));
-    // A target that is no UTF-8 is sent as recorded; it has no id.
-    let mut head = if ours == line { recorded.head().to_vec() } else { head.replacen(&*line, &ours, 1).into_bytes() };
+pub(super) fn request(recorded: Request<'_>, product: &dyn Product, apps: &Apps, ids: &Ids) -> Vec<u8> {
+    let mut head = recorded.head().to_vec();
     let plain = unpack(recorded.header("content-encoding").as_deref(), recorded.body());
     let body = match plain {
         Some((plain, pack)) => {
@@ -205,10 +164,51 @@ pub(super) fn request(recorded: Request<'_>, apps: &Apps, ids: &Ids) -> Vec<u8> 
             head = replace(&head, &length(recorded.body().len()), &length(body.len()));
             body
         }
+        // A path may begin in one chunk and end in the next.
+        None if recorded.header("transfer-encoding").is_some() => {
+            within_chunks(recorded.body(), |whole| apps.as_ours(whole))
+        }
         None => apps.as_ours(recorded.body()),
     };
-    head.extend(body);
-    head
+    // Lines that end in LF alone have no end of a head that would be seen here.
+    let whole = recorded.body().is_empty() && !head.ends_with(b"\r\n\r\n");
+    let head = if whole { apps.as_ours(&head) } else { head };
+    product.send([head, body].concat(), ids)
+}
+
+/// Changes the content of a chunked body into one as long, chunk by chunk. What is not chunked as it should be is left as it is.
+fn within_chunks(body: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let Some(places) = chunks(body) else { return body.to_vec() };
+    let whole: Vec<u8> = places.iter().flat_map(|place| body[place.clone()].iter().copied()).collect();
+    let changed = change(&whole);
+    assert_eq!(changed.len(), whole.len(), "paths are exchanged for ones that are as long");
+    let mut out = body.to_vec();
+    let mut rest = changed.as_slice();
+    for place in places {
+        let (part, after) = rest.split_at(place.len());
+        out[place].copy_from_slice(part);
+        rest = after;
+    }
+    out
+}
+
+/// Where the chunks' contents lie.
+fn chunks(body: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    loop {
+        let line = body[at..].windows(2).position(|w| w == b"\r\n")?;
+        let size = std::str::from_utf8(&body[at..at + line]).ok()?.split(';').next()?.trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
+        at += line + 2;
+        if size == 0 {
+            return Some(places);
+        }
+        body.get(at..at + size)?;
+        places.push(at..at + size);
+        at += size + 2;
+        body.get(at..)?;
+    }
 }
 
 type Pack = fn(&[u8]) -> Vec<u8>;

@@ -1,0 +1,46 @@
+//! A batch's states in DLI's words.
+//!
+//! There are five. A cancelled batch is `dead`, as a failed one is: the dialect has no other word. `recovering` stands for a batch that its
+//! platform holds, since it lives and does not run. No other word may reach a client: Airflow polls on it for ever.
+
+use batchlingua_core::{BatchState, StateSet};
+
+const WORDS: [&str; 5] = ["starting", "running", "recovering", "dead", "success"];
+
+/// What a client is shown.
+pub(crate) fn word(state: BatchState) -> &'static str {
+    match state {
+        BatchState::Queued | BatchState::Starting => "starting",
+        BatchState::Running => "running",
+        BatchState::Paused => "recovering",
+        BatchState::Succeeded => "success",
+        BatchState::Failed | BatchState::Cancelled | BatchState::Unknown => "dead",
+    }
+}
+
+/// The states that are shown by this word, whatever its capitals. `None`: it is no word.
+pub(crate) fn states(given: &str) -> Option<StateSet> {
+    let word_of = WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(given))?;
+    Some(BatchState::ALL.into_iter().filter(|state| word(*state) == word_of).collect())
+}
+
+/// All words, for a message.
+pub(crate) fn words() -> String {
+    WORDS.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_one_of_the_five_words_and_is_found_by_it() {
+        for state in BatchState::ALL {
+            assert!(WORDS.contains(&word(state)), "{state}");
+            assert!(states(&word(state).to_uppercase()).expect("a word").contains(state), "{state}");
+            assert_eq!(matches!(word(state), "dead" | "success"), state.is_end(), "{state}");
+        }
+        assert_eq!(states("dead").expect("a word").iter().count(), 3);
+        assert_eq!((states("killed"), states("")), (None, None));
+    }
+}

@@ -1,0 +1,23 @@
+"""Stock clients of Kylin's job API: kylinpy by its three versions, KyStudio's, kylin_client's and curl's requests.
+
+How it is run: lib/running.py.
+"""
+
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from lib import running
+from lib.house import EVERY_DIALECT
+
+MODULES = ["following", "acting", "listing", "refusing", "other_clients", "proving"]
+
+
+def begin(house):
+    house.main = house.proxy("proxy", dialects=EVERY_DIALECT)
+
+
+if __name__ == "__main__":
+    sys.exit(running.main(MODULES, lambda folder: None, begin))

@@ -1,0 +1,20 @@
+"""Clients of Kyuubi: kyuubi-ctl as it was recorded, the Java client's uploads, curl. How it is run: lib/running.py."""
+
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from lib import running
+from lib.house import EVERY_DIALECT
+
+MODULES = ["ctl", "uploading", "listing", "refusing", "other_clients", "proving"]
+
+
+def begin(house):
+    house.main = house.proxy("proxy", dialects=EVERY_DIALECT)
+
+
+if __name__ == "__main__":
+    sys.exit(running.main(MODULES, lambda folder: None, begin))

@@ -1,0 +1,69 @@
+"""Runs a folder's cases and reports on them, the same way for every folder.
+
+    python FOLDER/run.py [WORD...]        only the cases whose name has one of the words
+    python FOLDER/run.py --list
+
+The last line is `N passed, M failed`. If anything failed, the folder with all logs is kept and named.
+"""
+
+import importlib
+import os
+import signal
+import sys
+
+from .checks import Checks
+from .house import House
+
+TIME_LIMIT = 15 * 60
+
+
+def selected(modules, words):
+    """(name, case) of every case of cases/MODULE.py. Imported only here: some clients read their environment once, at import."""
+    found = [importlib.import_module(f"cases.{module}") for module in modules]
+    cases = [(f"{module.__name__.removeprefix('cases.')}: {case.__doc__.splitlines()[0]}", case)
+             for module in found for case in module.CASES]
+    return [(name, case) for name, case in cases if not words or any(word in name for word in words)]
+
+
+def give_up(signum, _frame):
+    raise SystemExit(f"ended by {signal.Signals(signum).name}")
+
+
+def main(modules, prepare, begin):
+    """`prepare(folder)` comes before the clients are imported, `begin(house)` starts what all cases share. The exit code."""
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(name for name, _ in selected(modules, [])))
+        return 0
+    house = House()
+    # Clients write to the standard streams what belongs into a file; the report keeps a stream of its own.
+    report = os.fdopen(os.dup(1), "w")
+    chatter = os.open(house.root / "clients.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    os.dup2(chatter, 1)
+    os.dup2(chatter, 2)
+    for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP):
+        signal.signal(ending, give_up)
+    signal.alarm(TIME_LIMIT)
+
+    checks = Checks(report)
+    # All is on loopback, whatever the machine's own settings say.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    try:
+        prepare(house.root)
+        cases = selected(modules, sys.argv[1:])
+        begin(house)
+        for name, case in cases:
+            with checks.case(name):
+                case(house, checks)
+    except BaseException as ended:
+        checks.that("the run comes to its end", False, repr(ended))
+    with checks.case("afterwards"):
+        left = house.close()
+        checks.that("no process of the proxy, its jobs or Spark is left", not left, "\n".join(map(str, left)))
+    if checks.failed:
+        for proxy in house.proxies:
+            checks.say(f"--- {proxy.output.name}, its end\n{proxy.read()[-2000:]}")
+        checks.say(f"all logs: {house.root}")
+    else:
+        house.remove()
+    checks.say(f"{checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed or not checks.passed else 0
