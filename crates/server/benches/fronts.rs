@@ -29,9 +29,12 @@ struct Front {
     accept: &'static str,
     get: fn(&BatchId) -> String,
     list: &'static str,
-    /// Path and body; a dialect may have no such call.
-    submit: Option<(&'static str, fn() -> String)>,
+    /// A dialect may have no such call.
+    submit: Option<Submit>,
 }
+
+/// Path and body.
+type Submit = (&'static str, fn() -> String);
 
 const FRONTS: [Front; 4] = [
     Front {

@@ -112,7 +112,7 @@ pub(crate) async fn each_filter_means_what_it_says(house: House) {
 }
 
 pub(crate) async fn programs_titles_users_and_ids_are_asked_for(house: House) {
-    let of = |set: fn(&mut BatchSpec)| with_spec(|spec| set(spec));
+    let of = |set: fn(&mut BatchSpec)| with_spec(set);
     let class = house
         .accepted(
             of(|spec| {
