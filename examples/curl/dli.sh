@@ -3,8 +3,8 @@
 #
 #     examples/curl/dli.sh [FILE [ARG...]]        the demo's word count, if no file is given
 #
-# BATCHLINGUA_URL is where the proxy listens (http://127.0.0.1:8998), DLI_PROJECT the project's id, DLI_TOKEN a token where the proxy asks for
-# one. Exit code 0 only if the batch ended in success.
+# BATCHLINGUA_URL is where the proxy listens (http://127.0.0.1:8998), DLI_PROJECT the project's id, DLI_QUEUE the queue, DLI_TOKEN a token where the
+# proxy asks for one. Exit code 0 only if the batch ended in success.
 set -euo pipefail
 
 url="${BATCHLINGUA_URL:-http://127.0.0.1:8998}/v2.0/${DLI_PROJECT:-0123456789abcdef0123456789abcdef}"
@@ -24,7 +24,8 @@ word_of() { sed -n "s/.*\"$1\" *: *\"\([a-z0-9-]*\)\".*/\1/p"; }
 args=""
 for arg in "${@:2}"; do args+="${args:+, }$(text "$arg")"; done
 
-if ! answer="$(call --data "{\"file\": $(text "$1"), \"args\": [$args], \"name\": \"by curl\", \"queue\": \"default\"}" "$url/batches")"; then
+body="{\"file\": $(text "$1"), \"args\": [$args], \"name\": \"by curl\", \"queue\": $(text "${DLI_QUEUE:-default}")}"
+if ! answer="$(call --data "$body" "$url/batches")"; then
   echo "not accepted: $answer" >&2
   exit 1
 fi

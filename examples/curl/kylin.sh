@@ -18,7 +18,14 @@ call() {
     --header 'Accept: application/vnd.apache.kylin-v4-public+json' --header 'Content-Type: application/json' "$@"
 }
 # One job a line, so that sed can look at each by itself.
-jobs() { call --get --data-urlencode "key=$1" --data "time_filter=4&page_size=$2&project=$project" "$url/jobs" | sed 's/{"id"/\n{"id"/g'; }
+jobs() {
+  local answer
+  if ! answer="$(call --get --data-urlencode "key=$1" --data "time_filter=4&page_size=$2&project=$project" "$url/jobs")"; then
+    echo "refused: $answer" >&2
+    return 1
+  fi
+  printf '%s\n' "$answer" | sed 's/{"id"/\n{"id"/g'
+}
 word_of() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
 
 if [ $# -eq 0 ]; then

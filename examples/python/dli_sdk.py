@@ -3,8 +3,9 @@
     pip install huaweicloudsdkdli
     python examples/python/dli_sdk.py [FILE [ARG...]]        the demo's word count, if no file is given
 
-BATCHLINGUA_URL is where the proxy listens (http://127.0.0.1:8998), DLI_PROJECT the project's id. Where the proxy asks for proof,
-DLI_ACCESS_KEY and DLI_SECRET_KEY are a key of its [[auth.key]]; where it does not, any will do. Exit code 0 only if the batch ended in success.
+BATCHLINGUA_URL is where the proxy listens (http://127.0.0.1:8998), DLI_PROJECT the project's id, DLI_QUEUE the queue.
+Where the proxy asks for proof, DLI_ACCESS_KEY and DLI_SECRET_KEY are one of its [[auth.key]]; where it does not, any will do.
+Exit code 0 only if the batch ended in success.
 """
 
 import os
@@ -32,7 +33,7 @@ def main(words):
     client = DliClient.new_builder().with_endpoint(os.environ.get("BATCHLINGUA_URL",
                                                                   "http://127.0.0.1:8998")).with_credentials(keys).build()
     try:
-        body = CreateSparkJobRequestBody(file=file, args=args, name="by the SDK", queue="default")
+        body = CreateSparkJobRequestBody(file=file, args=args, name="by the SDK", queue=os.environ.get("DLI_QUEUE", "default"))
         batch = client.create_spark_job(CreateSparkJobRequest(body=body)).id
     except ClientRequestException as refused:
         sys.exit(f"not accepted: {refused.status_code} {refused.error_code} {refused.error_msg}")

@@ -5,8 +5,8 @@
     python examples/python/kylinpy_jobs.py JOB              follows one to its end
     python examples/python/kylinpy_jobs.py JOB cancel       ends it
 
-BATCHLINGUA_URL is where the proxy listens (http://127.0.0.1:8998), BATCHLINGUA_LOGIN a name and a password as name:password, KYLIN_PROJECT the
-project. Exit code 0 only if a job that was followed ended in FINISHED.
+BATCHLINGUA_URL is where the proxy listens (http://127.0.0.1:8998), BATCHLINGUA_LOGIN a name and a password as name:password,
+KYLIN_PROJECT the project. Exit code 0 only if a job that was followed ended in FINISHED.
 """
 
 import os
@@ -15,6 +15,7 @@ import time
 from urllib.parse import urlsplit
 
 from kylinpy import Kylin
+from kylinpy.client import UnauthorizedError
 from kylinpy.exceptions import KylinJobError
 
 
@@ -56,8 +57,8 @@ def main(words):
         if not words:
             return show_all()
         return cancel(words[0]) if words[1:] == ["cancel"] else follow(words[0])
-    except KylinJobError as error:
-        sys.exit(f"{error}")
+    except (KylinJobError, UnauthorizedError) as error:
+        sys.exit(f"refused: {error}")
 
 
 if __name__ == "__main__":

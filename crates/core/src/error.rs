@@ -213,6 +213,11 @@ impl ErrorKind {
             _ => None,
         }
     }
+
+    /// The same in whole seconds, rounded up: a client that waits so long does not come too early.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after().map(|after| (after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
+    }
 }
 
 impl Error {
@@ -250,5 +255,20 @@ impl Error {
             Some(source) => format!("{}: {source}", self.message),
             None => self.message.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_waits_as_told_does_not_come_too_early() {
+        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_999, 5), (5_000, 5)] {
+            let retry_after = Duration::from_millis(millis);
+            let kind = ErrorKind::Conflict(Clash::KeyInFlight { retry_after });
+            assert_eq!(kind.retry_after_seconds(), Some(told), "{millis} ms");
+        }
+        assert_eq!(ErrorKind::BackendTimeout.retry_after_seconds(), None);
     }
 }

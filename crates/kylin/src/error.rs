@@ -5,11 +5,9 @@
 //! `Retry-After`, 504), and a job is not called broken because its platform is busy. The useful value is `error_code`; `exception` is always
 //! a text, since kylinpy trips over anything else.
 
-use std::time::Duration;
-
 use batchlingua_core::{
     Action, BatchId, BatchState, Clash, Controlled, Denial, DialectName, Effect, Error, ErrorKind, Fault, Missing,
-    NativeError, Unproven,
+    NativeError, Unproven, redact,
 };
 use batchlingua_wire::{Body, RequestHead, java};
 use http::{Response, StatusCode, header};
@@ -156,8 +154,8 @@ pub(crate) fn encode(head: &RequestHead, spoken: Spoken, error: &Error) -> Respo
         }
         _ => encode_kind(head, spoken, error),
     };
-    if let Some(after) = error.kind.retry_after() {
-        answer::put(response.headers_mut(), header::RETRY_AFTER, &seconds(after).to_string());
+    if let Some(seconds) = error.kind.retry_after_seconds() {
+        answer::put(response.headers_mut(), header::RETRY_AFTER, &seconds.to_string());
     }
     response
 }
@@ -216,8 +214,9 @@ fn unauthenticated(head: &RequestHead, unproven: Unproven, message: &str) -> Res
         Unproven::Wrong | Unproven::Nothing | Unproven::Unusable => NOT_LOGGED_IN,
     };
     let written = |text: &str| utf8_percent_encode(text, IN_QUERY).to_string();
-    let query: Vec<String> =
-        head.target.query.iter().map(|(name, value)| format!("{}={}", written(name), written(value))).collect();
+    // What is told to one who asks is also what he keeps in his log.
+    let shown = |(name, value)| format!("{}={}", written(name), written(redact::conf_value(name, value)));
+    let query: Vec<String> = head.target.query.iter().map(shown).collect();
     let mark = if query.is_empty() { "" } else { "?" };
     let url = format!("{}{mark}{}", address(head), query.join("&"));
     let body = serde_json::to_vec_pretty(&error_object(code, message, url));
@@ -275,11 +274,6 @@ pub(crate) fn of_controlled(head: &RequestHead, spoken: Spoken, one: &Controlled
         // Some of the call may have been done, so none of it is to be tried again by itself.
         _ => said(head, spoken, 500, REFUSED_BY_STATE, &format!("job {id}: {}", error.message)),
     })
-}
-
-/// Whole seconds, rounded up: a client that waits so long does not come too early.
-fn seconds(span: Duration) -> u64 {
-    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //!
 //! Keys of the conf become what a Spark job of a real Kyuubi sees: `spark.…` as it is, `hadoop.…` as `spark.hadoop.hadoop.…`, others with
 //! `spark.` in front; one that is written out beats one that is made. Keys of Kyuubi's own mean nothing elsewhere: what the model has a
-//! place for goes there, the others are kept for a Kyuubi.
+//! place for goes there, what only says who speaks goes nowhere, the others are kept for a Kyuubi.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -26,6 +26,15 @@ use crate::{
 const BATCH_ID: &str = "kyuubi.batch.id";
 /// Whom it is to run as; the first that is there counts.
 const PROXY_USER: [&str; 2] = ["kyuubi.session.proxy.user", "hive.server2.proxy.user"];
+/// What a client's library says of itself, and what a Kyuubi writes over whatever a client has said: nothing is lost with these.
+const SAID_BY_MACHINES: [&str; 6] = [
+    "kyuubi.client.version",
+    "kyuubi.client.ipAddress",
+    "kyuubi.server.ipAddress",
+    "kyuubi.session.connection.url",
+    "kyuubi.session.real.user",
+    "kyuubi.batch.resource.uploaded",
+];
 const SESSION_NAME: &str = "kyuubi.session.name";
 const QUEUE: &str = "spark.yarn.queue";
 /// In front of the names that are made for batches without one, on platforms where that is what they are found by.
@@ -151,6 +160,9 @@ impl TakenConf {
         let (mut spark, mut extensions) = (Vec::new(), Vec::new());
         for (key, value) in self.0 {
             let value = value.unwrap_or_default();
+            if SAID_BY_MACHINES.contains(&key.as_str()) {
+                continue;
+            }
             if key.starts_with("kyuubi.") {
                 let value = serde_json::Value::from(value).to_string();
                 extensions.push(Extension { dialect: DialectName::from(NAME), name: key, value });
@@ -249,7 +261,7 @@ mod tests {
         );
         assert!(spec.conf.is_empty(), "{:?}", spec.conf);
         let kept: Vec<_> = spec.extensions.iter().map(|kept| (kept.name.as_str(), kept.value.as_str())).collect();
-        assert_eq!(kept, [("kyuubi.client.version", "\"1.12.0\""), ("kyuubi.batch.priority", "\"20\"")]);
+        assert_eq!(kept, [("kyuubi.batch.priority", "\"20\"")], "a version of the client's is nothing that could be lost");
     }
 
     #[test]

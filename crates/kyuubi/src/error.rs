@@ -5,8 +5,6 @@
 //! status, and people read the text. Beside it stand Jackson's words as plain text, and the container's pages for who has not proven who he
 //! is.
 
-use std::time::Duration;
-
 use batchlingua_core::{Clash, Denial, DialectName, Error, ErrorKind, Fault, Missing, NativeError};
 use batchlingua_wire::{
     Body, RequestHead,
@@ -93,8 +91,8 @@ pub(crate) fn encode(head: &RequestHead, error: &Error) -> Response<Body> {
         }
         _ => encode_kind(head, error),
     };
-    if let Some(after) = error.kind.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds(after).into());
+    if let Some(seconds) = error.kind.retry_after_seconds() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
@@ -184,21 +182,4 @@ fn unproven(head: &RequestHead) -> Response<Body> {
 pub(crate) fn bad_media_type(head: &RequestHead) -> Response<Body> {
     let status = StatusCode::BAD_REQUEST;
     Page { status, message: "Bad Request", servlet: Some(SERVLET) }.answer(head)
-}
-
-/// Whole seconds, rounded up: a client that waits so long does not come too early.
-fn seconds(span: Duration) -> u64 {
-    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_that_waits_as_told_does_not_come_too_early() {
-        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_999, 5), (5_000, 5)] {
-            assert_eq!(seconds(Duration::from_millis(millis)), told, "{millis} ms");
-        }
-    }
 }

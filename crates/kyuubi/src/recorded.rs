@@ -29,7 +29,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("submit/conf-priority-bad", "a priority means nothing here, and every request is answered"),
     ("delete/local-star", "no batch is left pending for ever because of its master"),
     ("upload/bare-lf", "lines of a form end with CR and LF"),
-    ("errors/lower-case-method", "methods are read without regard to case"),
     ("errors/openapi-json", "the OpenAPI document is out of scope"),
     ("reassign/empty-object", "reassigning is out of scope"),
     ("reassign/self", "reassigning is out of scope"),

@@ -224,6 +224,10 @@ impl Dialect for LivyDialect {
         }
     }
 
+    fn folds_methods(&self) -> bool {
+        true
+    }
+
     fn ownership(&self) -> Ownership {
         Ownership::Shared
     }

@@ -5,8 +5,6 @@
 //! HTML page, the container's page, nothing. The first four stand here. A refusal keeps Livy's own bytes and status,
 //! 500 for many a client's fault, while its kind says whose fault it is.
 
-use std::time::Duration;
-
 use batchlingua_core::{Clash, Denial, DialectName, Error, ErrorKind, Fault, Missing, NativeError, Unproven};
 use batchlingua_wire::{Body, RequestHead, java::to_vec};
 use bytes::Bytes;
@@ -74,8 +72,8 @@ pub(crate) fn encode(head: &RequestHead, error: &Error) -> Response<Body> {
         }
         _ => encode_kind(head, error),
     };
-    if let Some(after) = error.kind.retry_after() {
-        answer::put(response.headers_mut(), header::RETRY_AFTER, &seconds(after).to_string());
+    if let Some(seconds) = error.kind.retry_after_seconds() {
+        answer::put(response.headers_mut(), header::RETRY_AFTER, &seconds.to_string());
     }
     response
 }
@@ -132,21 +130,4 @@ fn encode_kind(head: &RequestHead, error: &Error) -> Response<Body> {
 /// The text about an id or name that nobody has.
 pub(crate) fn not_found(wanted: &str) -> String {
     format!("Session '{wanted}' not found.")
-}
-
-/// Whole seconds, rounded up: a client that waits so long does not come too early.
-fn seconds(span: Duration) -> u64 {
-    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_that_waits_as_told_does_not_come_too_early() {
-        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_999, 5), (5_000, 5)] {
-            assert_eq!(seconds(Duration::from_millis(millis)), told, "{millis} ms");
-        }
-    }
 }

@@ -180,6 +180,7 @@ pub(crate) enum Made {
 pub(crate) fn make(dialect: &dyn Dialect, face: Arc<Face>, bytes: &[u8]) -> Made {
     let (parts, body) = request(bytes).expect("a request that an HTTP reader takes");
     let mut head = RequestHead::new("r".into(), &parts, face).expect("a target");
+    head.fold_method();
     let answered = |response| Made::Answer(our_answer(response));
     if let Err(response) = dialect.admit(&head) {
         return answered(*response);

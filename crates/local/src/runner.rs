@@ -55,7 +55,8 @@ fn run(folder: &Folder) -> io::Result<()> {
     if folder.exit()?.is_some() || !folder.start()? {
         return Ok(());
     }
-    let started = SystemClock.now();
+    // The very time that is told while it runs, so that it stays after the end.
+    let started = folder.started().unwrap_or_else(|| SystemClock.now());
     let control = File::options().read(true).write(true).open(folder.file(folder::CONTROL))?;
     let (how, cancelled) = if folder.cancel_asked() {
         (How::NotStarted("cancelled before it began".to_owned()), true)

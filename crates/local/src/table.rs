@@ -63,9 +63,10 @@ impl Job {
 
     /// One that was found running.
     pub(crate) fn running(place: Place, about: About, started: Option<Millis>, cancel_asked: bool) -> Self {
-        let queued = Self::queued(place, about);
-        let modified = started.unwrap_or(queued.modified);
-        Self { state: BatchState::Running, started, modified, cancel_asked, ..queued }
+        let mut job = Self { state: BatchState::Running, cancel_asked, ..Self::queued(place, about) };
+        job.began(started);
+        job.modified = job.started.unwrap_or(job.modified);
+        job
     }
 
     /// One that was found ended.
@@ -75,10 +76,15 @@ impl Job {
         job
     }
 
+    /// The first time that is told stays. A file's own time may lag by a few milliseconds, but nothing begins before it was accepted.
+    fn began(&mut self, at: Option<Millis>) {
+        self.started = self.started.or(at.map(|at| at.max(Millis(self.place.created_ms))));
+    }
+
     fn end(&mut self, exit: &Exit) {
         self.state = exit.state();
         self.diagnostic = exit.diagnostic();
-        self.started = exit.started_ms.map(Millis).or(self.started);
+        self.began(exit.started_ms.map(Millis));
         self.ended = Some(exit.ended());
         self.modified = exit.ended();
         self.about = None;
@@ -222,7 +228,7 @@ impl Table {
         match self.jobs.get_mut(&id) {
             Some(job) if job.state == BatchState::Starting => {
                 job.state = BatchState::Running;
-                job.started = started.or(Some(now));
+                job.began(started.or(Some(now)));
                 job.modified = now;
                 true
             }
@@ -338,6 +344,19 @@ mod tests {
         table.requeue(id);
         assert_eq!(table.next_to_start(2, Millis(2)), Some(id));
         assert_eq!(table.cancel(Uuid::from_u128(1), Millis(2)), None);
+    }
+
+    #[test]
+    fn a_start_that_was_told_stays_and_is_not_before_the_acceptance() {
+        let mut table = Table::default();
+        assert!(add(&mut table, 0));
+        let id = Uuid::from_u128(0);
+        let started = |table: &Table| table.get(id).and_then(|job| job.started);
+        assert_eq!(table.next_to_start(1, Millis(2)), Some(id));
+        assert!(table.runs(id, Some(Millis(0)), Millis(3)));
+        assert_eq!(started(&table), Some(Millis(1)), "it was accepted then");
+        assert!(table.end(id, &Exit { started_ms: Some(4), ..exit(How::Code(0)) }));
+        assert_eq!(started(&table), Some(Millis(1)));
     }
 
     #[test]

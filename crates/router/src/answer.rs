@@ -48,8 +48,8 @@ fn unmapped(fates: &[Fate]) -> HeaderValue {
 /// What a client can act on beside the words of its dialect.
 pub(crate) fn write_error(response: &mut Response<Body>, error: &Error) {
     let headers = response.headers_mut();
-    if let Some(after) = error.kind.retry_after() {
-        headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(after.as_secs().max(1)));
+    if let Some(seconds) = error.kind.retry_after_seconds() {
+        headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
     }
     if let ErrorKind::Ambiguous { id } = &error.kind {
         headers.insert("batchlingua-outcome", HeaderValue::from_static("unknown"));

@@ -205,6 +205,9 @@ impl Listener {
             };
         };
         trace.dialect = Some(dialect.name().clone());
+        if dialect.folds_methods() {
+            head.fold_method();
+        }
         if let Err(error) = access {
             return self.fail(&dialect, &head, error, trace);
         }

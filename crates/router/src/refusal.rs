@@ -24,6 +24,7 @@ pub(crate) fn recalled(text: &str) -> Error {
 }
 
 fn args_of(kind: &ErrorKind) -> Vec<String> {
+    let seconds = || kind.retry_after_seconds().unwrap_or_default().to_string();
     match kind {
         ErrorKind::InvalidRequest { field, fault } => match fault {
             Fault::Malformed => vec![field.clone()],
@@ -40,14 +41,12 @@ fn args_of(kind: &ErrorKind) -> Vec<String> {
         ErrorKind::Conflict(clash) => match clash {
             Clash::Name { name, ordinal } => vec!["name".into(), name.clone(), ordinal.to_string()],
             Clash::KeyReused => vec!["key_reused".into()],
-            Clash::KeyInFlight { retry_after } => vec!["key_in_flight".into(), retry_after.as_secs().to_string()],
+            Clash::KeyInFlight { .. } => vec!["key_in_flight".into(), seconds()],
             Clash::NotYours => vec!["not_yours".into()],
         },
         ErrorKind::Unsupported { backend, what } => vec![backend.to_string(), what.clone()],
         ErrorKind::TooLarge { limit, max } => vec![(*limit).to_owned(), max.to_string()],
-        ErrorKind::Throttled { retry_after } | ErrorKind::BackendUnavailable { retry_after } => {
-            vec![retry_after.as_secs().to_string()]
-        }
+        ErrorKind::Throttled { .. } | ErrorKind::BackendUnavailable { .. } => vec![seconds()],
         // No answer to a submit: recalled as a backend's refusal.
         ErrorKind::IllegalState { .. } | ErrorKind::Ambiguous { .. } => Vec::new(),
         ErrorKind::Forbidden(denial) => match denial {

@@ -232,6 +232,28 @@ mod tests {
     }
 
     #[test]
+    fn refused_logins_are_told_with_the_claimed_name_and_do_not_fill_the_log() {
+        let listener = "main".into();
+        let dialect = "livy".into();
+        let long = "x".repeat(500);
+        let login =
+            |claimed, why| RefusedLogin { request: "r-1", listener: &listener, dialect: &dialect, claimed, why };
+        let lines = lines_of(|recorder| {
+            recorder.refused(&login(None, Unproven::Nothing));
+            recorder.refused(&login(Some("ana password=s3cr3t"), Unproven::Wrong));
+            recorder.refused(&login(Some(&long), Unproven::Unusable));
+            (0..100).for_each(|_| recorder.refused(&login(Some("eve"), Unproven::Wrong)));
+        });
+        let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap_or_default()).collect();
+        assert_eq!(levels[..2], ["DEBUG", "WARN"], "whoever shows nothing is usual");
+        // A slow machine may begin another second.
+        assert!((11..40).contains(&levels.len()), "{levels:?}");
+        assert_eq!((lines[1]["target"].as_str(), lines[1]["why"].as_str()), (Some("login"), Some("wrong")));
+        assert!(lines[1]["claimed"].as_str().is_some_and(|name| name.starts_with("ana") && !name.contains("s3cr3t")));
+        assert_eq!(lines[2]["claimed"].as_str().map(str::len), Some(64));
+    }
+
+    #[test]
     fn only_requests_that_went_wrong_are_warned_of() {
         let error = Error::internal("disk full at /dev/sda1");
         let record = |status, error| RequestRecord {

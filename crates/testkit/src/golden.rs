@@ -197,6 +197,9 @@ impl Case<'_> {
         let Some(mut head) = RequestHead::new("golden".into(), &parts, face) else {
             return Ok(Decided { operation: "unreadable target\n".to_owned(), answer: None, head: None });
         };
+        if self.dialect.folds_methods() {
+            head.fold_method();
+        }
         let mut told = String::new();
         let answer = match self.enter(&mut head) {
             Ok(kind) => {

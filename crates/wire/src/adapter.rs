@@ -22,6 +22,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// Whether a path is this dialect's on a listener that serves several, even if no route fits it.
     fn claims(&self, head: &RequestHead) -> bool;
 
+    /// Whether a method is the same in any case, as to some servlets; HTTP's own rule is that it is another one.
+    fn folds_methods(&self) -> bool {
+        false
+    }
+
     /// The name of whoever shows none, where nobody has to.
     fn nobody(&self) -> &'static str {
         "anonymous"

@@ -4,7 +4,16 @@
 //! kept without any directory. Whatever was written is removed again if the form turns out not to be whole. Of parts with one name the
 //! first counts, as Jersey has it; the others are read and left.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
 
 use batchlingua_core::{Error, ErrorKind, Payload, Purpose, Uuid};
 use bytes::{Bytes, BytesMut};
@@ -17,6 +26,9 @@ use crate::{BodyError, Part, RequestBody};
 
 /// Bytes after the last boundary that are read for the sake of the connection. Hardly any client sends one.
 const MAX_EPILOGUE: usize = 64 << 10;
+
+/// Most bytes that may come before a part's content: its own head, and what stands in front of the first part.
+const MAX_HEAD: usize = 64 << 10;
 
 /// The bounds of a form.
 #[derive(Clone, Debug)]
@@ -38,8 +50,10 @@ where
 {
     let boundary = multer::parse_boundary(content_type)
         .map_err(|_| Error::invalid("Content-Type", "the form's Content-Type names no boundary"))?;
+    let heads = HeadLimit::default();
     let (mut body, mut spooled) = (Box::pin(body), Vec::new());
-    let read = read_parts(multer::Multipart::new(body.as_mut(), boundary), limits, &mut spooled).await;
+    let form = multer::Multipart::new(heads.over(body.as_mut()), boundary);
+    let read = read_parts(form, &heads, limits, &mut spooled).await;
     if read.is_ok() {
         to_the_end(body).await;
     }
@@ -52,15 +66,78 @@ where
     read.map(RequestBody::Form)
 }
 
+/// Bounds the heads of parts, which the parser would gather without end.
+#[derive(Clone, Debug, Default)]
+struct HeadLimit(Arc<AtomicUsize>);
+
+impl HeadLimit {
+    fn over<S>(&self, body: S) -> PieceByPiece<S> {
+        PieceByPiece { body, left: self.0.clone(), has_given: false }
+    }
+
+    fn begin(&self) {
+        self.0.store(MAX_HEAD, Ordering::Relaxed);
+    }
+
+    /// What comes now is content, and has bounds of its own.
+    fn end(&self) {
+        self.0.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// The same stream, but for its end while a head is too long. The parser takes what it can get before it looks at any of it; so after each
+/// piece there is nothing for a moment, and whether another one is asked for tells whether the head has ended in this one.
+struct PieceByPiece<S> {
+    body: S,
+    left: Arc<AtomicUsize>,
+    has_given: bool,
+}
+
+impl<S> Stream for PieceByPiece<S>
+where
+    S: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+{
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.has_given) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let left = self.left.load(Ordering::Relaxed);
+        if left == 0 {
+            return Poll::Ready(Some(Err(BodyError("the head of a part is too long".into()))));
+        }
+        let piece = ready!(self.body.poll_next_unpin(cx));
+        if let Some(Ok(piece)) = &piece {
+            self.left.store(left.saturating_sub(piece.len()), Ordering::Relaxed);
+            self.has_given = true;
+        }
+        Poll::Ready(piece)
+    }
+}
+
 async fn read_parts(
     mut form: multer::Multipart<'_>,
+    heads: &HeadLimit,
     limits: &FormLimits,
     spooled: &mut Vec<PathBuf>,
 ) -> Result<BTreeMap<String, Part>, Error> {
     let broken = |error: multer::Error| Error::invalid("body", "the form cannot be read to its end").caused_by(error);
     let mut parts = BTreeMap::new();
     let (mut count, mut value_bytes, mut file_bytes) = (0, 0, 0);
-    while let Some(mut field) = form.next_field().await.map_err(broken)? {
+    loop {
+        heads.begin();
+        let next = form.next_field().await.map_err(|error| match heads.is_exceeded() {
+            true => Error::invalid("body", format!("the head of a part of the form has more than {MAX_HEAD} bytes")),
+            false => broken(error),
+        })?;
+        heads.end();
+        let Some(mut field) = next else { return Ok(parts) };
         count += 1;
         if count > limits.max_parts {
             return Err(too_large("max_parts", limits.max_parts as u64, "parts of a form"));
@@ -113,7 +190,6 @@ async fn read_parts(
         };
         parts.insert(name, part);
     }
-    Ok(parts)
 }
 
 /// Reads what follows the last boundary. That a chunked body is over is seen only by asking for more, and a connection whose request was not
@@ -243,6 +319,38 @@ mod tests {
         });
         read_form("multipart/form-data; boundary=x", body, &limits(dir.path())).await.expect("a form");
         assert_eq!(seen.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_given_up() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let content = |bytes: usize| part("name=\"f\"; filename=\"f\"", &"y".repeat(bytes));
+        for (begin, endless) in [
+            (String::new(), "x".repeat(1_000)),
+            (content(10) + "--x\r\nContent-Disposition: ", "x".repeat(1_000)),
+            (content(10) + "--x\r\n", "X-Y: z\r\n".repeat(100)),
+        ] {
+            let taken = Arc::new(AtomicUsize::new(0));
+            let seen = taken.clone();
+            let endless = Bytes::from(endless);
+            let pieces = futures_util::stream::iter([Ok(Bytes::from(begin))]).chain(futures_util::stream::repeat_with(
+                move || {
+                    seen.fetch_add(endless.len(), Ordering::Relaxed);
+                    Ok(endless.clone())
+                },
+            ));
+            let limits = FormLimits { max_files: 1 << 20, ..limits(dir.path()) };
+            let error = read_form("multipart/form-data; boundary=x", pieces, &limits).await.expect_err("no end");
+            assert!(error.message.contains("more than 65536 bytes"), "{error}");
+            assert!(taken.load(Ordering::Relaxed) < 2 * MAX_HEAD, "{taken:?}");
+            assert_eq!(left_in(dir.path()), Ok(0));
+        }
+        // What a file has is no head, however much comes at once.
+        let long = content(500_000) + "--x--\r\n";
+        let pieces: Vec<_> = long.as_bytes().chunks(100_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let limits = FormLimits { max_files: 1 << 20, ..limits(dir.path()) };
+        let form = read_form("multipart/form-data; boundary=x", futures_util::stream::iter(pieces), &limits).await;
+        assert!(form.is_ok(), "{form:?}");
     }
 
     #[tokio::test]

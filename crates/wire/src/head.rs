@@ -1,7 +1,7 @@
 //! The head of a request, its target taken apart once.
 //!
 //! A path is split at its slashes before it is decoded, so that `%2F` stays inside its segment; path parameters (`;v=1`) are dropped, as
-//! the servlet containers of all four products do. A method is matched without regard to case, as Jetty does.
+//! the servlet containers of all four products do. A method is another one in another case, but for the dialects that say otherwise.
 
 use std::{
     borrow::Cow,
@@ -36,7 +36,7 @@ pub struct Face {
 pub struct RequestHead {
     /// The request's id.
     pub id: RequestId,
-    /// Upper case.
+    /// As it came, unless the dialect takes methods in any case.
     pub method: Method,
     /// Path and query.
     pub target: Target,
@@ -75,22 +75,27 @@ impl RequestHead {
     /// Takes a request's head apart. `None`: the target's escapes cannot be read.
     pub fn new(id: RequestId, parts: &Parts, face: Arc<Face>) -> Option<Self> {
         let target = Target::parse(parts.uri.path(), parts.uri.query(), &face.path_prefix)?;
-        let method = match parts.method.as_str() {
-            upper if upper.bytes().all(|b| !b.is_ascii_lowercase()) => parts.method.clone(),
-            mixed => Method::from_bytes(mixed.to_ascii_uppercase().as_bytes()).ok()?,
-        };
-        let headers = parts.headers.clone();
         Some(Self {
             id,
-            method,
+            method: parts.method.clone(),
             target,
-            headers,
+            headers: parts.headers.clone(),
             version: parts.version,
             face,
             asker: OnceLock::new(),
             route: None,
             params: Vec::new(),
         })
+    }
+
+    /// Reads the method without regard to case, for a dialect that does.
+    pub fn fold_method(&mut self) {
+        let method = self.method.as_str();
+        if method.bytes().any(|byte| byte.is_ascii_lowercase())
+            && let Ok(upper) = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
+        {
+            self.method = upper;
+        }
     }
 
     /// Who asks. Before that is known: nobody, who may do nothing.
@@ -238,6 +243,25 @@ mod tests {
             (Some("1"), Some(" 1"), Some(""), None)
         );
         assert_eq!(query.all("from").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_method_is_as_it_came_until_it_is_folded() {
+        let face = Face {
+            listener: "main".into(),
+            public_url: String::new(),
+            path_prefix: String::new(),
+            csrf: false,
+            single: true,
+            authenticated: false,
+        };
+        for (sent, folded) in [("get", Method::GET), ("Delete", Method::DELETE), ("POST", Method::POST)] {
+            let request = http::Request::builder().method(sent).uri("/a").body(()).expect("a request");
+            let mut head = RequestHead::new("r".into(), &request.into_parts().0, face.clone().into()).expect("a target");
+            assert_eq!(head.method.as_str(), sent);
+            head.fold_method();
+            assert_eq!(head.method, folded);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ def client(proxy, project=PROJECT, keys=(ACCESS_KEY, SECRET_KEY), handler=None, 
 
 
 def with_token(proxy, token, project=PROJECT):
-    """The SDK has no credentials of this kind. A request handler sees a request last, and puts the token where a signature was."""
+    """The SDK has no credentials of this kind. A request handler sees a request last, and puts the token there."""
     def instead(request, **_):
         request.header_params.pop("Authorization", None)
         request.header_params.pop("X-Sdk-Date", None)

@@ -226,7 +226,7 @@ def name(known, got, _batch):
 
 
 def message(known, got, _batch):
-    """A kill names the process. A second DELETE spells out the stored request, secrets and all: ours may say what a first does."""
+    """A kill names the process. A second DELETE spells out the stored request, secrets and all; ours says what a first does."""
     if not isinstance(got, str):
         return False
     if known.startswith("Succeeded to terminate: "):

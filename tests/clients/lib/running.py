@@ -18,7 +18,7 @@ TIME_LIMIT = 15 * 60
 
 
 def selected(modules, words):
-    """(name, case) of every case of cases/MODULE.py. Imported only here: some clients read their environment once, at import."""
+    """(name, case) of each in cases/MODULE.py. Imported only here: some clients read their environment once, at import."""
     found = [importlib.import_module(f"cases.{module}") for module in modules]
     cases = [(f"{module.__name__.removeprefix('cases.')}: {case.__doc__.splitlines()[0]}", case)
              for module in found for case in module.CASES]

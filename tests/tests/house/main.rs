@@ -9,4 +9,7 @@ mod once;
 mod proxy;
 mod recordings;
 mod secrets;
+mod slow;
+mod smuggling;
+mod uploads;
 mod wire;

@@ -157,14 +157,13 @@ pub(crate) fn advanced(row: &Row, seen: &Observation, now: Millis) -> Option<Row
     Some(row)
 }
 
-/// A backend's own times are taken where the batch moves, and where there is a gap; else a backend that reckons them anew for each poll
-/// would make each poll a write. An end keeps its time.
+/// A backend's own times fill the gaps. What a client has been shown of an attempt stays, whatever a backend reckons later: it cannot have
+/// begun at another time. An end keeps its time while it stands.
 fn times_after(kept: &Times, was: Standing, is: Standing, seen: &Times, now: Millis) -> Times {
-    let new_attempt = is.attempt != was.attempt;
     let moved = is != was;
-    let told = if moved { seen.started } else { kept.started.or(seen.started) };
     let began = moved && is.state == BatchState::Running;
-    let started = told.or(kept.started.filter(|_| !new_attempt)).or(began.then_some(now));
+    let known = kept.started.filter(|_| is.attempt == was.attempt);
+    let started = known.or(seen.started).or(began.then_some(now));
     let ended = match kept.ended {
         _ if !is.state.is_end() => None,
         Some(ended) if !moved => Some(ended),

@@ -50,11 +50,13 @@ async fn running_ended_and_queued_jobs_are_found_as_they_are() {
     let ended = house.get(&ending).await;
     assert_eq!((ended.state, ended.diagnostic.as_deref()), (BatchState::Failed, Some("exit code 7")));
     assert!(ended.times.started.is_some() && ended.times.ended.is_some());
-    assert_eq!(house.state(&running).await, BatchState::Running);
+    let found = house.get(&running).await;
+    assert_eq!((found.state, found.times.started.is_some()), (BatchState::Running, true));
     assert_eq!(house.state(&queued[0]).await, BatchState::Queued, "the one that runs counts");
     assert_eq!(house.lines(&running, Lines::Tail(1)).await, ["begun"]);
     gate.open().await;
-    assert_eq!(house.ended(&running).await.state, BatchState::Succeeded);
+    let done = house.ended(&running).await;
+    assert_eq!((done.state, done.times.started), (BatchState::Succeeded, found.times.started), "it began once");
     for id in &queued {
         assert_eq!(house.ended(id).await.state, BatchState::Succeeded);
     }

@@ -7,6 +7,7 @@ from cases.refusing import refusal
 from huaweicloudsdkcore.http.http_handler import HttpHandler
 from huaweicloudsdkdli import v1 as dli
 from lib.checks import until
+from lib.examples import ran
 from lib.proof import ANNS_KEY, ANNS_TOKEN, BOBS_KEY, EXPIRED_TOKEN, OTHER_PROJECT, PROJECT, leaked, proving
 from stock import cancel, client, listed, log, show, state, submit, to_its_end, with_token
 
@@ -113,9 +114,20 @@ def allowed(house, checks):
             404, "DLI.0023")
 
 
+def examples(house, checks):
+    """the examples with a key, with a token, and without"""
+    job = house.job("hello.py")
+    signed = {"DLI_ACCESS_KEY": ANNS_KEY[0], "DLI_SECRET_KEY": ANNS_KEY[1]}
+    for name, proof in (("python/dli_sdk.py", signed), ("curl/dli.sh", {"DLI_TOKEN": ANNS_TOKEN})):
+        good = ran(house, name, job, "one", proxy=proving(house), DLI_PROJECT=PROJECT, DLI_QUEUE="etl", **proof)
+        checks.that(f"{name}: the job runs", good.returncode == 0 and "hello from python ['one']" in good.stdout, good)
+        bad = ran(house, name, job, proxy=proving(house), DLI_PROJECT=PROJECT, DLI_QUEUE="etl")
+        checks.that("without it is told why not", bad.returncode != 0 and "APIGW.0301" in bad.stderr, bad)
+
+
 def nothing_leaks(house, checks):
     """no secret is in the proxy's log, its ledger or its jobs"""
     checks.equal("files with a secret", leaked(house), [])
 
 
-CASES = [signed, by_token, nobody, altered, twice, allowed, nothing_leaks]
+CASES = [signed, by_token, nobody, altered, twice, allowed, examples, nothing_leaks]

@@ -4,10 +4,10 @@ from lib.checks import until
 from lib.jobs import started
 from stock import PROJECT, V4, V4_PUBLIC, call, kylin, submit, to_its_end
 
-SEED = ["id", "last_modified", "duration", "exec_start_time", "steps", "job_status", "job_name", "data_range_start",
-        "data_range_end", "target_model",
-        "target_segments", "step_ratio", "create_time", "wait_time", "target_subject", "target_subject_error", "project", "submitter",
-        "exec_end_time", "tag"]
+# What the product's documentation shows of a job.
+SHOWN = ["id", "last_modified", "duration", "exec_start_time", "steps", "job_status", "job_name", "data_range_start",
+         "data_range_end", "target_model", "target_segments", "step_ratio", "create_time", "wait_time", "target_subject",
+         "target_subject_error", "project", "submitter", "exec_end_time", "tag"]
 
 
 def followed(house, checks):
@@ -31,7 +31,7 @@ def followed(house, checks):
     shown = {version: clients[version].get_job(batch).get_desc() for version in ("v1", "v4")}
     checks.equal("v1 as well", shown["v1"]["job_status"], "FINISHED")
     new = shown["v4"]
-    checks.equal("all members of the documentation", [member for member in SEED if member not in new], [])
+    checks.equal("all members of the documentation", [member for member in SHOWN if member not in new], [])
     checks.equal("id, name, project", (new["id"], new["target_subject"], new["project"]), (batch, "to be followed", PROJECT))
     checks.equal("a step list that is empty, and a full ratio", (new["steps"], new["step_ratio"]), ([], 1.0))
     checks.that("times in their order, in milliseconds",

@@ -90,7 +90,8 @@ def by_kystudio(house, checks):
     """KyStudio's own query"""
     status, headers, answer = call(many(house).proxy, "GET",
                                    "/jobs?page_offset=0&page_size=20&time_filter=4&job_names=SPARK_BATCH&job_names=INC_BUILD"
-                                   f"&sort_by=create_time&reverse=true&status=&statuses=&key=&isAuto=true&project={PROJECT}", accept=V4)
+                                   "&sort_by=create_time&reverse=true&status=&statuses=&key=&isAuto=true"
+                                   f"&project={PROJECT}", accept=V4)
     checks.equal("is answered", (status, answer["code"], len(answer["data"]["value"]), answer["data"]["total_size"]),
                  (200, "000", 20, 300))
     checks.that("in its own type", headers["Content-Type"].startswith(V4), headers["Content-Type"])

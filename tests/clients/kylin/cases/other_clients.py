@@ -2,10 +2,8 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 
+from lib.examples import ran
 from lib.house import basic
 from lib.many import PROJECT
 from stock import V2, V4_PUBLIC, call, kylin, submit, to_its_end
@@ -57,43 +55,36 @@ def accepting(house, checks):
                 headers["Content-Type"])
 
 
-def ran(house, command, *words):
-    given = {**os.environ, "BATCHLINGUA_URL": house.main.url, "KYLIN_PROJECT": PROJECT}
-    return subprocess.run([*command, *words], env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-
-
 def curl_script(house, checks):
     """examples/curl/kylin.sh"""
-    command = [house.example("curl/kylin.sh")]
     good, bad = (submit(house.main, house.job(job), 3, name=f"by {job}") for job in ("lines.py", "failing.py"))
-    listed = ran(house, command)
+    listed = ran(house, "curl/kylin.sh", KYLIN_PROJECT=PROJECT)
     checks.that("it lists the jobs", listed.returncode == 0 and good in listed.stdout and bad in listed.stdout, listed)
-    followed = ran(house, command, good)
+    followed = ran(house, "curl/kylin.sh", good, KYLIN_PROJECT=PROJECT)
     checks.that("it follows one to its end", followed.returncode == 0 and "status FINISHED" in followed.stdout, followed)
     checks.that("it shows the log", "line 000003 of 3" in followed.stdout, followed.stdout[-500:])
-    checks.that("a failing job fails it", ran(house, command, bad).returncode != 0)
-    nobody = ran(house, command, "9a1d5c42-7b3e-08f1-64ce-2f90ab35d7ff")
+    checks.that("a failing job fails it", ran(house, "curl/kylin.sh", bad, KYLIN_PROJECT=PROJECT).returncode != 0)
+    nobody = ran(house, "curl/kylin.sh", "9a1d5c42-7b3e-08f1-64ce-2f90ab35d7ff", KYLIN_PROJECT=PROJECT)
     checks.that("an unknown job is told and fails", nobody.returncode != 0 and "9a1d5c42" in nobody.stderr, nobody)
     folder = house.folder("curl")
     running = submit(house.main, house.job("waiting.py"), folder)
-    gone = ran(house, command, running, "discard")
+    gone = ran(house, "curl/kylin.sh", running, "discard", KYLIN_PROJECT=PROJECT)
     checks.that("it discards one", gone.returncode == 0 and to_its_end(house.main, running)[-1] == "DISCARDED", gone)
 
 
 def kylinpy_script(house, checks):
     """examples/python/kylinpy_jobs.py"""
-    command = [sys.executable, house.example("python/kylinpy_jobs.py")]
     good = submit(house.main, house.job("hello.py"), name="for the example")
-    followed = ran(house, command, good)
+    followed = ran(house, "python/kylinpy_jobs.py", good, KYLIN_PROJECT=PROJECT)
     checks.that("it follows one to its end", followed.returncode == 0 and "FINISHED" in followed.stdout, followed)
-    listed = ran(house, command)
+    listed = ran(house, "python/kylinpy_jobs.py", KYLIN_PROJECT=PROJECT)
     checks.that("it lists the jobs", listed.returncode == 0 and good in listed.stdout and "for the example" in listed.stdout,
                 listed)
-    nobody = ran(house, command, "9a1d5c42-7b3e-08f1-64ce-2f90ab35d7ff")
+    nobody = ran(house, "python/kylinpy_jobs.py", "9a1d5c42-7b3e-08f1-64ce-2f90ab35d7ff", KYLIN_PROJECT=PROJECT)
     checks.that("an unknown job is told and fails", nobody.returncode != 0 and "9a1d5c42" in nobody.stderr, nobody)
     folder = house.folder("kylinpy")
     running = submit(house.main, house.job("waiting.py"), folder)
-    gone = ran(house, command, running, "cancel")
+    gone = ran(house, "python/kylinpy_jobs.py", running, "cancel", KYLIN_PROJECT=PROJECT)
     checks.that("it cancels one", gone.returncode == 0 and to_its_end(house.main, running)[-1] == "DISCARDED", gone)
 
 

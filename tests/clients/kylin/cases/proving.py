@@ -7,6 +7,7 @@ from cases.other_clients import bare
 from kylinpy import Kylin
 from kylinpy.client import exceptions
 from lib.checks import until
+from lib.examples import ran
 from lib.house import basic
 from lib.proof import ANNS_TOKEN, OTHER_PROJECT, USERS, leaked, proving
 from stock import PROJECT, V4_PUBLIC, call
@@ -91,9 +92,20 @@ def allowed(house, checks):
     checks.equal("who may, may", (status, answer["code"]), (200, "000"))
 
 
+def examples(house, checks):
+    """the examples with a login, and without"""
+    batch, folder = waiting(house)
+    (folder / "go").touch()
+    for name in ("curl/kylin.sh", "python/kylinpy_jobs.py"):
+        good = ran(house, name, batch, proxy=proving(house), KYLIN_PROJECT=PROJECT, BATCHLINGUA_LOGIN=":".join(ANN))
+        checks.that(f"{name}: it follows the job", good.returncode == 0 and "status FINISHED" in good.stdout, good)
+        bad = ran(house, name, batch, proxy=proving(house), KYLIN_PROJECT=PROJECT)
+        checks.that("without it is told why not", bad.returncode != 0 and "KE-010003208" in bad.stdout + bad.stderr, bad)
+
+
 def nothing_leaks(house, checks):
     """no secret is in the proxy's log, its ledger or its jobs"""
     checks.equal("files with a secret", leaked(house), [])
 
 
-CASES = [by_password, refused, by_cookie, allowed, nothing_leaks]
+CASES = [by_password, refused, by_cookie, allowed, examples, nothing_leaks]

@@ -1,24 +1,20 @@
 """curl by the example script, and pollers that people write by hand."""
 
-import os
-import subprocess
-
+from lib.examples import ran
 from stock import call
+
+SCRIPT = "curl/kyuubi.sh"
 
 
 def example_script(house, checks):
     """examples/curl/kyuubi.sh"""
-    def ran(*words):
-        return subprocess.run([house.example("curl/kyuubi.sh"), *words], env={**os.environ, "BATCHLINGUA_URL": house.main.url},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-
-    good = ran()
+    good = ran(house, SCRIPT)
     checks.that("it exits with 0", good.returncode == 0, good)
     checks.that("it shows the states", "state FINISHED" in good.stdout, good.stdout[:300])
     checks.that("it shows the output", '"  1  the            1642"' in good.stdout, good.stdout[-600:])
-    bad = ran("/etc/passwd")
+    bad = ran(house, SCRIPT, "/etc/passwd")
     checks.that("a refusal is shown and fails", bad.returncode != 0 and "/etc/passwd" in bad.stderr, bad)
-    checks.that("a failing job fails it", ran(house.job("failing.py")).returncode != 0)
+    checks.that("a failing job fails it", ran(house, SCRIPT, house.job("failing.py")).returncode != 0)
 
 
 def written_by_hand(house, checks):

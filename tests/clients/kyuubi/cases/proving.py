@@ -1,6 +1,7 @@
 """A proxy that asks for proof: who comes in, who may end whose batch, who may run as whom."""
 
 from lib.checks import until
+from lib.examples import ran
 from lib.house import basic
 from lib.proof import USERS, leaked, proving
 from stock import call
@@ -80,9 +81,17 @@ def running_as(house, checks):
     checks.equal("an administrator as anybody", submit(house, ADMIN, "0", hive_server2_proxy_user="mia")[1].get("user"), "mia")
 
 
+def example_script(house, checks):
+    """examples/curl/kyuubi.sh with a login, and without"""
+    good = ran(house, "curl/kyuubi.sh", house.job("hello.py"), "one", proxy=proving(house), BATCHLINGUA_LOGIN=":".join(ANN))
+    checks.that("with it the job runs", good.returncode == 0 and "hello from python ['one']" in good.stdout, good)
+    bad = ran(house, "curl/kyuubi.sh", house.job("hello.py"), proxy=proving(house))
+    checks.that("without it is told why not", bad.returncode != 0 and "401" in bad.stderr, bad)
+
+
 def nothing_leaks(house, checks):
     """no secret is in the proxy's log, its ledger or its jobs"""
     checks.equal("files with a secret", leaked(house), [])
 
 
-CASES = [comes_in, stays_out, ownership, running_as, nothing_leaks]
+CASES = [comes_in, stays_out, ownership, running_as, example_script, nothing_leaks]

@@ -148,7 +148,10 @@ impl<'a> Runner<'a> {
         let ours = outcome.as_ref().ok().and_then(|answers| id(answers.last()));
         match (id(case.recorded.last()), ours) {
             (Some(recorded), Some(ours)) => self.made(&recorded, &ours),
-            (None, Some(ours)) => self.house.ids.keep_apart(&ours),
+            (None, Some(ours)) => {
+                self.house.ids.keep_apart(&ours);
+                self.play.made_alone(&self.house, &ours);
+            }
             (Some(_) | None, None) => {}
         }
     }

@@ -16,7 +16,7 @@ use crate::wire::{self, Answer, Request};
 /// Levels what varies, or what a rule stands for, in one exchange; says whether there was anything of its kind.
 pub(super) type Level = fn(&Case, &mut View, &mut View) -> bool;
 
-/// What varies without a difference between the products: from run to run of the recorded one, or with where it ran.
+/// What varies on the recorded server itself: from run to run, or from one look to the next.
 pub(super) struct Nature {
     pub(super) name: &'static str,
     pub(super) reason: &'static str,
@@ -50,10 +50,12 @@ pub(super) trait Product: Sync {
     fn play<'a>(&'a self, run: &'a Run, config: &Config) -> Box<dyn Play + 'a>;
 }
 
-/// One run's side of a product. All of it is about batches that the recording knows.
+/// One run's side of a product.
 pub(super) trait Play {
     /// A batch has been made, by a recorded submit or by a reconstructed one.
     fn made(&mut self, _house: &House<'_>, _recorded: &str, _ours: &str) {}
+    /// A batch has been made that the recorded server refused.
+    fn made_alone(&mut self, _house: &House<'_>, _ours: &str) {}
     /// Brings every batch that the recorded answer shows to where it has it, as far as that can be.
     fn settle(&mut self, house: &House<'_>, case: &Case);
     /// Waits until a batch has ended, or longer than it may take.

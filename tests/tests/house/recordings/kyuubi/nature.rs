@@ -1,10 +1,9 @@
-//! What varies by nature, that is: from run to run on the recorded server itself, from one look to the next, or with the resource manager that a
-//! Kyuubi submits to. An entry levels its part on both sides, and only after a check that ours lies within what may vary; what it
-//! leaves has to be equal.
+//! What varies by nature, that is: from run to run on the recorded server itself, or from one look to the next. An entry levels its part on both
+//! sides, and only after a check that ours lies within what may vary; what it leaves has to be equal.
 //!
-//! Two entries are more than noise and are counted by name for that. `resource-manager`: the recorded server had none, so it lost sight of
-//! every application at its end; ours is held against what a Kyuubi with one shows. `own-lines`: ours writes none into a log. The
-//! stand-in for Spark writes the recorded ones with a mark, so that a page of a log is compared line by line all the same.
+//! One entry is more than noise and is counted by name for that. `own-lines`: Kyuubi writes lines into a job's log, with times, threads and
+//! numbers that are others each time; ours writes none. The stand-in for Spark writes the recorded ones, marked, so that pages of a log
+//! are compared line by line all the same.
 
 use serde_json::Value;
 
@@ -18,11 +17,6 @@ pub(super) const NATURE: &[Nature] = &[
     Nature { name: "unseen", reason: "whether the process of a batch was seen before its end", level: unseen },
     Nature { name: "times", reason: "times, where both sides have one", level: times },
     Nature { name: "process", reason: "the number of the process, or null from one look to the next", level: process },
-    Nature {
-        name: "resource-manager",
-        reason: "appState and appDiagnostic of an ended batch are the resource manager's word: recorded without one, where all that is gone is NOT_FOUND",
-        level: resource_manager,
-    },
     Nature {
         name: "own-lines",
         reason: "lines of Kyuubi's own in a job's log, with times, threads and numbers: the stand-in for Spark writes them, marked, line by line as recorded",
@@ -123,27 +117,6 @@ fn process(_: &Case, recorded: &mut View, ours: &mut View) -> bool {
         let may = a["appStartTime"] != 0 && is(a) && is(b);
         if may {
             b["appId"] = a["appId"].clone();
-        }
-        may
-    })
-}
-
-/// What a resource manager may say of a batch that has ended so.
-fn resource_manager(_: &Case, recorded: &mut View, ours: &mut View) -> bool {
-    each(recorded, ours, |a, b| {
-        let may: &[&str] = match a["state"].as_str() {
-            Some("FINISHED") => &["FINISHED"],
-            Some("ERROR") => &["FAILED", "KILLED", "UNKNOWN"],
-            Some("CANCELED") => &["KILLED"],
-            _ => &[],
-        };
-        let lost = a["state"] == b["state"] && a["appState"] == "NOT_FOUND";
-        let may = lost && b["appState"].as_str().is_some_and(|word| may.contains(&word));
-        if may {
-            b["appState"] = a["appState"].clone();
-            if a["state"] == "ERROR" && b["appDiagnostic"].is_string() {
-                b["appDiagnostic"] = a["appDiagnostic"].clone();
-            }
         }
         may
     })

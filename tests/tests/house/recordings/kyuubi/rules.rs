@@ -101,12 +101,6 @@ pub(super) const RULES: &[Rule] = &[
         level: levels::foreign_host,
     },
     Rule {
-        name: "methods-in-any-case",
-        reason: "one way of reading methods for all dialects, and Livy's clients may write them in lower case",
-        count: Exactly(1),
-        level: levels::any_case,
-    },
-    Rule {
         name: "lines-of-a-form",
         reason: "the lines of a form end with CR and LF (RFC 2046, 4.1.1)",
         count: Exactly(1),

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::{KYUUBIS_OWN, is_own};
@@ -135,6 +136,23 @@ impl Stage {
         Self { pipes, told: run.cases().map(Told::new).collect(), next: 0, now: 0, jobs: BTreeMap::new() }
     }
 
+    /// Takes the job of a new batch on; one that nothing refers to ends at once.
+    fn hire(&mut self, id: &str, ours: &str, is_over: bool) {
+        let path = self.pipes.join(ours);
+        match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+            // The job may have been quicker.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => panic!("no pipe at {}: {error}", path.display()),
+        }
+        // Both ends: neither this open nor the job's then waits for the other.
+        let pipe = File::options().read(true).write(true).open(&path).expect("a pipe can be opened");
+        let mut job = Job { ours: ours.to_owned(), pipe, said: 0, runs: false, ending: false, over: false };
+        if is_over {
+            job.end(0);
+        }
+        self.jobs.insert(id.to_owned(), job);
+    }
+
     fn later(&self) -> &[Told] {
         &self.told[self.next.min(self.told.len())..]
     }
@@ -183,8 +201,7 @@ impl Stage {
         }
         let Some(job) = self.jobs.get_mut(id).filter(|job| !job.over) else { return };
         if !job.ending {
-            job.order(&format!("end {code}"));
-            job.ending = true;
+            job.end(code);
         }
         self.until(house, id, |batch| !is_live(batch));
     }
@@ -202,13 +219,14 @@ impl Stage {
     fn until(&mut self, house: &House<'_>, id: &str, is_so: impl Fn(&Value) -> bool) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
+        loop {
             let Some((200, batch)) = house.batch(&job.ours) else { return };
             job.over = !is_live(&batch);
             job.runs |= batch["state"] == "RUNNING";
             if job.over || is_so(&batch) {
                 return;
             }
+            assert!(Instant::now() < deadline, "the job of {id} did not do in {PATIENCE:?} what it was told: {batch}");
             thread::sleep(GLANCE);
         }
     }
@@ -235,7 +253,13 @@ impl Stage {
         let said = self.pipes.join(format!("{}.said", job.ours));
         let deadline = Instant::now() + PATIENCE;
         let count = || fs::read_to_string(&said).ok()?.trim().parse::<usize>().ok();
-        while count() < Some(job.said) && Instant::now() < deadline {
+        while count() < Some(job.said) {
+            assert!(
+                Instant::now() < deadline,
+                "the job of {id} said {:?} of {} lines in {PATIENCE:?}",
+                count(),
+                job.said
+            );
             thread::sleep(GLANCE);
         }
     }
@@ -248,31 +272,31 @@ impl Stage {
 }
 
 impl Job {
+    /// In one piece: the job reads a line in a given time, or none of it.
     fn order(&mut self, order: &str) {
-        writeln!(self.pipe, "{order}").expect("a pipe that is open at both ends can be written to");
+        let line = format!("{order}\n");
+        self.pipe.write_all(line.as_bytes()).expect("a pipe that is open at both ends can be written to");
+    }
+
+    fn end(&mut self, code: u8) {
+        self.order(&format!("end {code}"));
+        self.ending = true;
     }
 }
 
 impl Play for Stage {
     fn made(&mut self, _: &House<'_>, recorded: &str, ours: &str) {
         // The answer to a duplicate names a batch that is known already.
-        if self.jobs.contains_key(recorded) {
-            return;
+        if !self.jobs.contains_key(recorded) {
+            let is_over = !self.later().iter().any(|told| told.refers_to(recorded));
+            self.hire(recorded, ours, is_over);
         }
-        let path = self.pipes.join(ours);
-        match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => panic!("no pipe at {}: {error}", path.display()),
+    }
+
+    fn made_alone(&mut self, _: &House<'_>, ours: &str) {
+        if !self.jobs.values().any(|job| job.ours == ours) {
+            self.hire(ours, ours, true);
         }
-        // Both ends: neither this open nor the job's then waits for the other.
-        let pipe: io::Result<File> = File::options().read(true).write(true).open(&path);
-        let pipe = pipe.expect("a pipe can be opened");
-        let mut job = Job { ours: ours.to_owned(), pipe, said: 0, runs: false, ending: false, over: false };
-        if !self.later().iter().any(|told| told.refers_to(recorded)) {
-            job.order("end 0");
-            job.ending = true;
-        }
-        self.jobs.insert(recorded.to_owned(), job);
     }
 
     fn settle(&mut self, house: &House<'_>, case: &Case) {
@@ -329,10 +353,7 @@ impl Play for Stage {
     }
 
     fn clean_up(&mut self, house: &House<'_>) {
-        for job in self.jobs.values_mut().filter(|job| !job.ending) {
-            job.order("end 0");
-            job.ending = true;
-        }
+        self.jobs.values_mut().filter(|job| !job.ending).for_each(|job| job.end(0));
         let waiting: Vec<String> = self.jobs.iter().filter(|(_, job)| !job.over).map(|(id, _)| id.clone()).collect();
         for id in waiting {
             self.until(house, &id, |batch| !is_live(batch));
@@ -344,7 +365,7 @@ impl Drop for Stage {
     /// A replay that failed half way: a job that still waits is let go.
     fn drop(&mut self) {
         for job in self.jobs.values_mut().filter(|job| !job.ending) {
-            let _ = writeln!(job.pipe, "end 9");
+            let _ = job.pipe.write_all(b"end 9\n");
         }
     }
 }
