@@ -10,7 +10,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
     Action, BatchId, BatchRef, BatchState, Capabilities, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind,
-    Filter, ListQuery, Notes, Outcome, Phase, Reply, Result, Revival, Selection, StateSet, Window,
+    Filter, ListQuery, Notes, Outcome, Phase, Project, Reply, Result, Revival, Scope, Selection, StateSet, Window,
 };
 use batchlingua_wire::Ownership;
 use futures_util::{StreamExt, stream};
@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use crate::{AuditRecord, Gateway, logs, observer::outcome_word, rights, stack::Stack, view};
 
-/// Most batches of a project that one call acts on.
-const SELECTED: u64 = 10_000;
+/// Most batches of a project that one call acts on: all of them are held and looked at before anything is done. More are refused, never
+/// left out.
+const SELECTED: u64 = 100_000;
 /// Of the batches of one call, so many are acted on at once: a backend has other callers.
 const AT_ONCE: usize = 32;
 /// How soon, and how often at least, the end that was asked for is looked for where the backend does not tell it.
@@ -34,7 +35,7 @@ pub(crate) async fn control(
     action: Action,
 ) -> Result<Reply<BatchId>> {
     let token = gateway.come_in()?;
-    let legal = selection.legal;
+    let wanted = Wanted { states: selection.states, legal: selection.legal };
     let entries = select(gateway, ctx, selection).await?;
     // The client's deadline is not the work's.
     let deadline = (Instant::now() + gateway.limits.request_timeout).into_std();
@@ -44,11 +45,11 @@ pub(crate) async fn control(
     let task = gateway.tasks.spawn({
         let gateway = gateway.clone();
         async move {
-            let refused = refused(&gateway, &ctx, &entries, action, legal).await;
-            if !refused.is_empty() {
-                return refused;
-            }
-            let acts = stream::iter(entries).map(|entry| act(&gateway, &ctx, entry, action, patience));
+            let meant = match meant(&gateway, &ctx, entries, action, wanted).await {
+                Ok(meant) => meant,
+                Err(refused) => return refused,
+            };
+            let acts = stream::iter(meant).map(|entry| act(&gateway, &ctx, entry, action, patience));
             acts.buffered(AT_ONCE).collect::<Vec<_>>().await
         }
     });
@@ -58,26 +59,15 @@ pub(crate) async fn control(
 }
 
 async fn select(gateway: &Arc<Gateway>, ctx: &Context, selection: Selection<BatchRef>) -> Result<Vec<Entry>> {
-    gateway.limits.scoping.check_project(ctx, selection.project.as_ref())?;
-    let mut entries = Vec::with_capacity(selection.ids.len());
-    for id in &selection.ids {
-        match view::resolve(gateway, ctx, id).await {
-            Ok(entry) => entries.push(entry),
-            Err(error) if selection.skip_unknown && matches!(error.kind, ErrorKind::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let scoping = &gateway.limits.scoping;
+    scoping.check_project(ctx, selection.project.as_ref())?;
+    let mut entries = match &selection.project {
+        Some(project) if selection.ids.is_empty() => all_of(gateway, ctx, project, selection.states).await?,
+        Some(_) | None => named(gateway, ctx, &selection).await?,
+    };
     if let Some(project) = &selection.project {
-        if selection.ids.is_empty() {
-            let filter = Filter { states: selection.states, ..Filter::default() };
-            let query = ListQuery { filter, window: Window { from: 0, size: SELECTED }, ..ListQuery::default() };
-            let unscoped = gateway.limits.scoping.unscoped(Some(project));
-            let projects = Some(vec![project.clone()]);
-            let scope = batchlingua_core::Scope { projects, unscoped, ..gateway.scope(ctx) };
-            entries = gateway.ledger.page(&query, &scope).await?.rows;
-        } else {
-            entries.retain(|entry| entry.batch.project.as_ref().is_none_or(|of| of == project));
-        }
+        let unscoped = scoping.unscoped(Some(project));
+        entries.retain(|entry| entry.batch.project.as_ref().map_or(unscoped, |of| of == project));
     }
     if let Some(states) = selection.states {
         entries.retain(|entry| states.contains(entry.batch.state));
@@ -88,29 +78,75 @@ async fn select(gateway: &Arc<Gateway>, ctx: &Context, selection: Selection<Batc
     Ok(entries)
 }
 
-/// The batches to which it cannot be done, each with the reason.
-async fn refused(
-    gateway: &Arc<Gateway>,
-    ctx: &Context,
-    entries: &[Entry],
-    action: Action,
-    legal: Option<StateSet>,
-) -> Vec<Controlled<BatchId>> {
-    // By their places: a closure over references is not general enough for a task.
-    let looks = stream::iter(0..entries.len()).map(|at| async move {
-        let error = may(gateway, ctx, &entries[at], action, legal).await.err()?;
-        Some(told(gateway, ctx, &entries[at], action, Err(error)).await)
-    });
-    looks.buffered(AT_ONCE).filter_map(std::future::ready).collect().await
+async fn named(gateway: &Arc<Gateway>, ctx: &Context, selection: &Selection<BatchRef>) -> Result<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(selection.ids.len());
+    for id in &selection.ids {
+        match view::resolve(gateway, ctx, id).await {
+            Ok(entry) => entries.push(entry),
+            Err(error) if selection.skip_unknown && matches!(error.kind, ErrorKind::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(entries)
 }
 
-async fn may(
+/// A project's batches, of one moment: page by page, what changes its state meanwhile would be left out.
+async fn all_of(
     gateway: &Arc<Gateway>,
     ctx: &Context,
-    entry: &Entry,
-    action: Action,
+    project: &Project,
+    states: Option<StateSet>,
+) -> Result<Vec<Entry>> {
+    let filter = Filter { states, ..Filter::default() };
+    let query = ListQuery { filter, window: Window { from: 0, size: SELECTED }, ..ListQuery::default() };
+    let unscoped = gateway.limits.scoping.unscoped(Some(project));
+    let scope = Scope { projects: Some(vec![project.clone()]), unscoped, ..gateway.scope(ctx) };
+    let page = gateway.ledger.page(&query, &scope).await?;
+    match page.total {
+        Some(total) if total > SELECTED => {
+            let message = format!(
+                "this would act on {total} batches of project '{project}', and one call acts on {SELECTED} at most; nothing was done: \
+                 name fewer states, or the batches by their ids"
+            );
+            Err(Error::invalid("project", message))
+        }
+        Some(_) | None => Ok(page.rows),
+    }
+}
+
+/// Of the batches that a call selects, those that it is about: in these states, if any are given, and all of them in legal ones.
+#[derive(Clone, Copy)]
+struct Wanted {
+    states: Option<StateSet>,
     legal: Option<StateSet>,
-) -> Result<()> {
+}
+
+/// The batches that are meant, as they are now; or those to which it cannot be done, each with the reason.
+async fn meant(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    entries: Vec<Entry>,
+    action: Action,
+    wanted: Wanted,
+) -> Result<Vec<Entry>, Vec<Controlled<BatchId>>> {
+    // By their places: a closure over references is not general enough for a task.
+    let looks = stream::iter(0..entries.len());
+    let looks = looks.map(|at| may(gateway, ctx, &entries[at], action, wanted)).buffered(AT_ONCE);
+    let looks: Vec<Result<bool>> = looks.collect().await;
+    let mut refused = Vec::new();
+    let mut meant = Vec::with_capacity(entries.len());
+    for (entry, look) in entries.into_iter().zip(looks) {
+        match look {
+            Ok(true) => meant.push(entry),
+            Ok(false) => {}
+            Err(error) => refused.push(told(gateway, ctx, &entry, action, Err(error)).await),
+        }
+    }
+    if refused.is_empty() { Ok(meant) } else { Err(refused) }
+}
+
+/// Whether the batch is still in a state that is meant; it is refused if that is none for the action, or its backend has none such.
+async fn may(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: Action, wanted: Wanted) -> Result<bool> {
     match gateway.ownership(ctx) {
         Ownership::Shared => {}
         Ownership::ReadOnly => rights::check_owner(ctx, &entry.batch)?,
@@ -124,11 +160,15 @@ async fn may(
         Action::Cancel | Action::CancelAndForget => stack.and_then(|stack| stack.offers(Action::Cancel)),
         Action::Pause | Action::Resume | Action::Restart => stack.and_then(|stack| stack.offers(action)),
     };
-    let Some(legal) = legal else { return offer };
+    let Some(legal) = wanted.legal else { return offer.map(|()| true) };
     // Who says where the action is legal wants to be told what else is.
     let state = view::show(gateway, ctx, entry, Detail::State).await?.0.state;
+    // It was chosen by its state as last seen, and has left it since: then it is not meant, and no reason to refuse the others.
+    if wanted.states.is_some_and(|states| !states.contains(state)) {
+        return Ok(false);
+    }
     let message = match offer {
-        Ok(()) if legal.contains(state) => return Ok(()),
+        Ok(()) if legal.contains(state) => return Ok(true),
         Ok(()) => format!("the action '{}' is not legal for a batch that is {state}", action.as_str()),
         Err(error) if matches!(error.kind, ErrorKind::Unsupported { .. }) => error.message,
         Err(error) => return Err(error),

@@ -74,6 +74,8 @@ class House:
         self.inputs = self.root / "inputs"
         self.inputs.mkdir()
         self.proxies = []
+        # (dialect, operation) of every request that a proxy has answered.
+        self.calls = set()
         self.cluster = None
 
     def environment(self):
@@ -170,6 +172,9 @@ class Process:
     def running(self):
         return self.child is not None and self.child.poll() is None
 
+    def ending(self):
+        """Before it is told to end."""
+
     def read(self):
         return self.output.read_text(errors="replace") if self.output.exists() else ""
 
@@ -180,6 +185,7 @@ class Process:
 
     def stop(self):
         if self.running():
+            self.ending()
             self.child.terminate()
             try:
                 self.child.wait(20)
@@ -226,6 +232,16 @@ class Proxy(Process):
                 return answer.status, answer.headers, readable(answer.read())
         except urllib.error.HTTPError as answer:
             return answer.code, answer.headers, readable(answer.read())
+
+    def ending(self):
+        """What it has counted is remembered: which calls were made at all."""
+        with contextlib.suppress(OSError, KeyError, TypeError):
+            admin = json.loads(self.ready.read_text())["admin"]
+            with urllib.request.urlopen(f"http://{admin}/metrics", timeout=30) as answer:
+                counted = re.findall(r'^batchlingua_requests_total\{([^}]*)\} ', answer.read().decode(), re.MULTILINE)
+            for labels in counted:
+                found = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+                self.house.calls.add((found["dialect"], found["operation"]))
 
     def batches(self):
         return self.call("GET", "/batches?size=1000")[2]["sessions"]

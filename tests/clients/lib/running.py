@@ -7,7 +7,9 @@ The last line is `N passed, M failed`. If anything failed, the folder with all l
 """
 
 import importlib
+import json
 import os
+import pathlib
 import signal
 import sys
 
@@ -23,6 +25,14 @@ def selected(modules, words):
     cases = [(f"{module.__name__.removeprefix('cases.')}: {case.__doc__.splitlines()[0]}", case)
              for module in found for case in module.CASES]
     return [(name, case) for name, case in cases if not words or any(word in name for word in words)]
+
+
+def uncalled(calls):
+    """What operations.json, from which docs/conformance.md is made, says of this folder's clients and no proxy has counted."""
+    folder = pathlib.Path(sys.argv[0]).resolve().parent
+    known = json.loads((folder.parent / "operations.json").read_text())["calls"]
+    return [f"{dialect} {name}" for dialect, rows in known.items() for name, row in rows.items()
+            if folder.name in row["by"] and (dialect, row["operation"]) not in calls]
 
 
 def give_up(signum, _frame):
@@ -59,6 +69,9 @@ def main(modules, prepare, begin):
     with checks.case("afterwards"):
         left = house.close()
         checks.that("no process of the proxy, its jobs or Spark is left", not left, "\n".join(map(str, left)))
+        if not sys.argv[1:]:
+            missing = uncalled(house.calls)
+            checks.that("every call was made that operations.json says", not missing, ", ".join(missing))
     if checks.failed:
         for proxy in house.proxies:
             checks.say(f"--- {proxy.output.name}, its end\n{proxy.read()[-2000:]}")

@@ -126,7 +126,7 @@ fn try_all(tried: Tried) {
     );
     let proxy = Proxy::start(config);
     let good = format!("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", tried.good);
-    let party = Party { server: proxy.address(), good, is_readable: tried.is_readable };
+    let party = Party { server: proxy.address(), good, good_status: 200, is_readable: tried.is_readable };
     let cases = cases(&tried);
 
     // Once round first, so that what is made once is there.
@@ -152,6 +152,48 @@ fn try_all(tried: Tried) {
     assert_eq!(listed.len(), taken, "what was refused is not there");
     assert!(taken == 0 || !tried.seeds.is_empty(), "without a file nothing can be taken");
     until("uploaded files to go with their jobs", || spooled(&uploads) == 0);
+}
+
+/// Where everybody has to prove who he is, nobody is told more than that, whatever is asked and however; nor is any body read.
+#[test]
+fn a_stranger_learns_nothing() {
+    let folder = tempfile::tempdir().expect("a folder for the proxy");
+    for (dialect, calls, good) in [
+        ("livy", livy::calls(), "/version"),
+        ("kyuubi", kyuubi::calls(), "/api/v1/ping"),
+        ("dli", dli::calls(), "/v2.0/p/batches"),
+        ("kylin", kylin::calls(), "/kylin/api/jobs?time_filter=4"),
+    ] {
+        let mut config = Config::local(&folder.path().join(dialect));
+        config.dialects = vec![dialect];
+        config.more = "spark = false\n[limits]\nheader_read_timeout = \"1s\"\nbody_read_timeout = \"1s\"\n[auth]\n\
+                       [[auth.token]]\ntoken = \"0123456789abcdef\"\nuser = \"ana\"\n"
+            .to_owned();
+        let proxy = Proxy::start(config);
+        let good = format!("GET {good} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let party = Party { server: proxy.address(), good, good_status: 401, is_readable: says_nothing };
+        let wrong = calls.iter().flat_map(Call::wrong_head);
+        let whole = calls
+            .iter()
+            .map(|call| Bad { case: Case { name: call.name.into(), writes: vec![call.good()] }, told: None });
+        let cases: Vec<Bad> = wrong.chain(whole).collect();
+        let seen = party.send_all(&cases);
+        println!("strangers, {dialect}: {} cases, answered {:?}", cases.len(), seen.statuses);
+        assert!(seen.faults.is_empty(), "{} of {} cases\n{}", seen.faults.len(), cases.len(), seen.faults.join("\n"));
+        let said = proxy.stderr();
+        assert!(!said.contains("panicked") && !said.contains(" ERROR "), "{said}");
+    }
+}
+
+/// That he is unknown, or that what he has sent is no HTTP.
+fn says_nothing(told: &Told<'_>) -> bool {
+    match told.status {
+        401 | 403 => true,
+        400 | 414 | 417 | 431 => told.closes(),
+        // Kyuubi's word for a password that is not even Base64.
+        500 => told.is_head || told.text.is_empty() || told.text.contains("Illegal base64 character"),
+        _ => false,
+    }
 }
 
 /// Every wrong call, the recorded ones, and what damage makes of all good and all recorded ones.

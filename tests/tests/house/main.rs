@@ -8,6 +8,7 @@ mod kill;
 mod once;
 mod proxy;
 mod recordings;
+mod scoreboard;
 mod secrets;
 mod slow;
 mod smuggling;

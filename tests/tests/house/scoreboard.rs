@@ -12,8 +12,6 @@ use std::{
     sync::Mutex,
 };
 
-use serde_json::Value;
-
 const HEAD: &str = "# Conformance\n\n\
     For each dialect and operation: golden cases (bytes of the product, its documentation or its source, each with its source beside it), \
     exchanges\nrecorded with a real server and replayed against this proxy over the local backend (the same, or different by a stated \
@@ -150,10 +148,18 @@ fn golden(dialect: &str) -> BTreeMap<String, usize> {
 
 /// Which stock clients make which call.
 fn clients() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+    #[derive(serde::Deserialize)]
+    struct Operations {
+        clients: BTreeMap<String, String>,
+        calls: BTreeMap<String, BTreeMap<String, Call>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Call {
+        by: Vec<String>,
+    }
     let text = fs::read_to_string(house("tests/clients/operations.json")).expect("tests/clients/operations.json");
-    let all: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_str(&text).expect("it is a table of tables");
-    let names = |value: Value| -> Vec<String> { serde_json::from_value(value).expect("names of clients") };
-    all.into_iter()
-        .map(|(dialect, calls)| (dialect, calls.into_iter().map(|(call, who)| (call, names(who))).collect()))
-        .collect()
+    let Operations { clients, calls } = serde_json::from_str(&text).expect("it says who calls what");
+    let names = |call: Call| call.by.iter().map(|folder| clients[folder].clone()).collect();
+    let rows = |rows: BTreeMap<String, Call>| rows.into_iter().map(|(row, call)| (row, names(call))).collect();
+    calls.into_iter().map(|(dialect, calls)| (dialect, rows(calls))).collect()
 }

@@ -275,10 +275,9 @@ fn telling_upload(jobs: &Jobs, name: &str) -> Form {
 fn submit_all(jobs: &Jobs, to: Confidant, auth: &dyn Fn(&str, &str, &[u8]) -> Vec<(String, String)>) -> Vec<String> {
     let mut ids = Vec::new();
     let query = format!("?password={MARK}&token={MARK}&x=:{MARK}@");
-    for (line, body) in [
-        ("POST /api/v1/batches", telling_kyuubi(jobs, "kyuubi")),
-        ("POST /v2.0/p/batches", telling_dli(jobs, "dli")),
-    ] {
+    for (line, body) in
+        [("POST /api/v1/batches", telling_kyuubi(jobs, "kyuubi")), ("POST /v2.0/p/batches", telling_dli(jobs, "dli"))]
+    {
         let line = format!("{line}{query}");
         let bytes = body.to_string().into_bytes();
         let headers = auth(&line, "application/json", &bytes);
@@ -496,21 +495,23 @@ fn who_proves_himself_leaves_no_trace_of_how() {
 
     // What is wrong proves nothing, and is nobody's business either.
     let forged = Key { access_key: "AKEXAMPLE", secret_key: format!("{MARK}-another") };
-    let (half, forged) = (STANDARD.encode(MARK), forged.sign("GET /v2.0/p/batches", "", b""));
+    let forged = forged.sign("GET /v2.0/p/batches", "", b"");
     let wrong: Vec<Vec<(String, String)>> = vec![
         vec![("Authorization".into(), basic("ana", MARK))],
-        vec![("Authorization".into(), basic(MARK, ""))],
-        vec![("Authorization".into(), format!("Basic {half}"))],
         vec![("Authorization".into(), format!("Basic {MARK}"))],
         vec![("Authorization".into(), format!("Bearer {MARK}"))],
         vec![("Authorization".into(), format!("Digest username=\"ana\", response=\"{MARK}\""))],
-        vec![("Authorization".into(), format!("SDK-HMAC-SHA256 Access=AKEXAMPLE, SignedHeaders=host, Signature={MARK}"))],
+        vec![(
+            "Authorization".into(),
+            format!("SDK-HMAC-SHA256 Access=AKEXAMPLE, SignedHeaders=host, Signature={MARK}"),
+        )],
         vec![("X-Auth-Token".into(), format!("{MARK}-tokem"))],
         vec![("Cookie".into(), format!("{}x", cookie.replace(&session, MARK)))],
         forged,
     ];
-    for headers in &wrong {
-        for line in views("0f6c1b1e-0000-4000-8000-000000000000") {
+    for line in views("0f6c1b1e-0000-4000-8000-000000000000") {
+        // Not all of them get a line in the log; each kind does, since these come first for one view.
+        for headers in &wrong {
             let answer = to.0.exchange(&line, &borrowed(headers), None).expect("an answer");
             assert!(matches!(answer.status, 400 | 401 | 403 | 500), "{line} {headers:?}: {}", answer.status);
             let is_login_page = answer.status == 401;

@@ -58,7 +58,8 @@ fn clients() -> Vec<Slow> {
     ];
     for (dialect, call) in CALLS {
         let head = |framing: &str| {
-            format!("{call} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n").into_bytes()
+            format!("{call} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n")
+                .into_bytes()
         };
         let named = |what: &str| format!("{dialect}: {what}");
         let chunks = "Transfer-Encoding: chunked";
@@ -86,7 +87,8 @@ fn clients() -> Vec<Slow> {
 fn uploads() -> Vec<Slow> {
     let form = Form::new([
         Part::file("resourceFile", "a.py", "print('a')"),
-        Part::value("batchRequest", "{\"batchType\":\"PYSPARK\",\"resource\":\"x\"}").with("Content-Type: application/json"),
+        Part::value("batchRequest", "{\"batchType\":\"PYSPARK\",\"resource\":\"x\"}")
+            .with("Content-Type: application/json"),
     ]);
     let body = form.body();
     let head = [

@@ -9,7 +9,6 @@ use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-
 use crate::client::Client;
 use crate::jobs::{Gate, Jobs};
 use crate::proxy::Proxy;
@@ -44,8 +43,12 @@ type Shape = (&'static str, After, fn(&Carrier) -> Vec<u8>);
 
 const SHAPES: &[Shape] = &[
     // Length and chunks at once, in both orders: chunks win, and then it is over.
-    ("length, then chunks", Closed, |c| c.with("Content-Length: {all}\r\nTransfer-Encoding: chunked", &c.after_chunks())),
-    ("chunks, then length", Closed, |c| c.with("Transfer-Encoding: chunked\r\nContent-Length: {all}", &c.after_chunks())),
+    ("length, then chunks", Closed, |c| {
+        c.with("Content-Length: {all}\r\nTransfer-Encoding: chunked", &c.after_chunks())
+    }),
+    ("chunks, then length", Closed, |c| {
+        c.with("Transfer-Encoding: chunked\r\nContent-Length: {all}", &c.after_chunks())
+    }),
     ("chunks and no length", Closed, |c| c.with("Content-Length: 0\r\nTransfer-Encoding: chunked", &c.after_chunks())),
     ("hidden in a chunk", Closed, |c| c.with("Content-Length: 4\r\nTransfer-Encoding: chunked", &c.in_chunk())),
     ("hidden in a chunk, short length last", Closed, |c| {
@@ -130,7 +133,9 @@ const SHAPES: &[Shape] = &[
         let padded = [&c.hidden[..], &b" ".repeat(3 << 20)].concat();
         c.with("Content-Length: {all}", &padded)
     }),
-    ("a body of a page of elsewhere", Either, |c| c.with("Content-Length: {all}\r\nOrigin: http://evil.example", &c.hidden)),
+    ("a body of a page of elsewhere", Either, |c| {
+        c.with("Content-Length: {all}\r\nOrigin: http://evil.example", &c.hidden)
+    }),
     ("a body of an expectation", Either, |c| c.with("Content-Length: {all}\r\nExpect: x", &c.hidden)),
     ("a body of an upgrade", Either, |c| {
         c.with("Content-Length: {all}\r\nConnection: Upgrade\r\nUpgrade: websocket", &c.hidden)
@@ -160,10 +165,8 @@ impl Carrier {
     /// The call with these header lines and this body; `{all}` is the body's length.
     fn with(&self, framing: &str, body: &[u8]) -> Vec<u8> {
         let framing = framing.replace("{all}", &body.len().to_string());
-        let head = format!(
-            "{} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n",
-            self.call
-        );
+        let head =
+            format!("{} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n", self.call);
         [head.as_bytes(), body].concat()
     }
 

@@ -162,57 +162,117 @@ fn refused(stage: &Stage) -> Vec<(String, Vec<u8>, u16, &'static str)> {
         ("no boundary".into(), framed(b"multipart/form-data", &good.body()), 400, BAD),
         ("an empty boundary".into(), framed(b"multipart/form-data; boundary=", &good.body()), 400, BAD),
         ("another boundary".into(), framed(b"multipart/form-data; boundary=other", &good.body()), 400, BAD),
-        ("a boundary in other letters".into(), {
-            let upper = good.content_type().to_ascii_uppercase();
-            framed(&upper, &good.body())
-        }, 400, BAD),
+        (
+            "a boundary in other letters".into(),
+            {
+                let upper = good.content_type().to_ascii_uppercase();
+                framed(&upper, &good.body())
+            },
+            400,
+            BAD,
+        ),
         ("noise".into(), framed(&good.content_type(), &[0xff; 5_000]), 400, BAD),
         ("10,000 values".into(), many(10_000, value), 413, "max_parts"),
         ("10,000 files".into(), many(10_000, file), 413, "max_parts"),
         ("99 parts too many".into(), many(198, value), 413, "max_parts"),
         ("no JSON".into(), of(vec![program("a.py")]), 500, NO_REQUEST),
-        ("JSON of no type".into(), of(vec![program("a.py"), Part::value("batchRequest", json().content)]), 500, NO_REQUEST),
+        (
+            "JSON of no type".into(),
+            of(vec![program("a.py"), Part::value("batchRequest", json().content)]),
+            500,
+            NO_REQUEST,
+        ),
         ("JSON as text".into(), of(vec![program("a.py"), typed("Content-Type: text/plain")]), 500, NO_REQUEST),
-        ("JSON under another name".into(), of(vec![program("a.py"), Part::value("request", json().content)]), 500, NO_REQUEST),
-        ("no JSON in it".into(), {
-            let broken = Part { content: b"{\"batchType\":".to_vec(), ..json() };
-            of(vec![program("a.py"), broken])
-        }, 400, BAD),
-        ("deep JSON in it".into(), {
-            let deep = format!("{{\"args\":{}", "[".repeat(10_000));
-            of(vec![program("a.py"), Part { content: deep.into_bytes(), ..json() }])
-        }, 400, BAD),
-        ("JSON in bytes".into(), {
-            of(vec![program("a.py"), Part { content: b"{\"name\":\"\xff\"}".to_vec(), ..json() }])
-        }, 400, BAD),
+        (
+            "JSON under another name".into(),
+            of(vec![program("a.py"), Part::value("request", json().content)]),
+            500,
+            NO_REQUEST,
+        ),
+        (
+            "no JSON in it".into(),
+            {
+                let broken = Part { content: b"{\"batchType\":".to_vec(), ..json() };
+                of(vec![program("a.py"), broken])
+            },
+            400,
+            BAD,
+        ),
+        (
+            "deep JSON in it".into(),
+            {
+                let deep = format!("{{\"args\":{}", "[".repeat(10_000));
+                of(vec![program("a.py"), Part { content: deep.into_bytes(), ..json() }])
+            },
+            400,
+            BAD,
+        ),
+        (
+            "JSON in bytes".into(),
+            { of(vec![program("a.py"), Part { content: b"{\"name\":\"\xff\"}".to_vec(), ..json() }]) },
+            400,
+            BAD,
+        ),
         ("a list in it".into(), of(vec![program("a.py"), Part { content: b"[]".to_vec(), ..json() }]), 400, BAD),
-        ("two JSON parts, the first wrong".into(), {
-            of(vec![program("a.py"), stage.json_of("refused", |json| json["batchType"] = json!("FLINK")), json()])
-        }, 500, "FLINK is not in the supported list"),
+        (
+            "two JSON parts, the first wrong".into(),
+            { of(vec![program("a.py"), stage.json_of("refused", |json| json["batchType"] = json!("FLINK")), json()]) },
+            500,
+            "FLINK is not in the supported list",
+        ),
         ("no file".into(), of(vec![json()]), 500, REQUIRED),
         ("no file name".into(), of(vec![Part::value("resourceFile", PROGRAM), json()]), 500, "fileName"),
-        ("no name of the file's part".into(), {
-            of(vec![Part::new("form-data; filename=\"canary\"", PROGRAM), json()])
-        }, 500, REQUIRED),
-        ("a file that is not there".into(), {
-            let named = stage.json_of("refused", |json| json["extraResourcesMap"] = json!({"spark.files": "b.txt"}));
-            of(vec![program("a.py"), named])
-        }, 500, "[b.txt] are not uploaded"),
-        ("two files of one name".into(), {
-            let named = stage.json_of("refused", |json| json["extraResourcesMap"] = json!({"spark.files": "b"}));
-            of(vec![program("canary.py"), Part::file("b", "canary.py", "other"), named])
-        }, 500, REQUIRED),
+        (
+            "no name of the file's part".into(),
+            { of(vec![Part::new("form-data; filename=\"canary\"", PROGRAM), json()]) },
+            500,
+            REQUIRED,
+        ),
+        (
+            "a file that is not there".into(),
+            {
+                let named =
+                    stage.json_of("refused", |json| json["extraResourcesMap"] = json!({"spark.files": "b.txt"}));
+                of(vec![program("a.py"), named])
+            },
+            500,
+            "[b.txt] are not uploaded",
+        ),
+        (
+            "two files of one name".into(),
+            {
+                let named = stage.json_of("refused", |json| json["extraResourcesMap"] = json!({"spark.files": "b"}));
+                of(vec![program("canary.py"), Part::file("b", "canary.py", "other"), named])
+            },
+            500,
+            REQUIRED,
+        ),
         ("a name of 4 KiB".into(), of(vec![program("canary".repeat(700)), json()]), 500, "file name"),
         // A header has no nul.
         ("a name with a nul".into(), of(vec![program("canary\0.py"), json()]), 400, BAD),
         ("a large file".into(), of(vec![large("resourceFile"), json()]), 413, "max_upload"),
         ("a large file behind a good one".into(), of(vec![program("a.py"), json(), large("more")]), 413, "max_upload"),
-        ("large files that are nothing".into(), of(vec![program("a.py"), large("resourceFile"), json()]), 413, "max_upload"),
-        ("a large value".into(), of(vec![program("a.py"), json(), Part::value("v", "x".repeat(20 << 10))]), 413, "max_body"),
-        ("large JSON".into(), {
-            let padded = [&json().content[..], &b" ".repeat(20 << 10)].concat();
-            of(vec![program("a.py"), Part { content: padded, ..json() }])
-        }, 413, "max_body"),
+        (
+            "large files that are nothing".into(),
+            of(vec![program("a.py"), large("resourceFile"), json()]),
+            413,
+            "max_upload",
+        ),
+        (
+            "a large value".into(),
+            of(vec![program("a.py"), json(), Part::value("v", "x".repeat(20 << 10))]),
+            413,
+            "max_body",
+        ),
+        (
+            "large JSON".into(),
+            {
+                let padded = [&json().content[..], &b" ".repeat(20 << 10)].concat();
+                of(vec![program("a.py"), Part { content: padded, ..json() }])
+            },
+            413,
+            "max_body",
+        ),
         ("a type that no form has".into(), framed(b"multipart/mixed; boundary=x", &good.body()), 415, "HTTP 415"),
     ];
     // Cut within each part of it, as if that were all.
@@ -283,13 +343,17 @@ fn an_odd_upload_runs_and_writes_nowhere_else() {
     run("file-twice", &of(vec![program("a.py"), Part::file("resourceFile", "canary", "exit 1"), json("file-twice")]));
     let unnamed = Part::new("form-data", "x");
     run("unnamed-part", &of(vec![unnamed, program("a.py"), json("unnamed-part")]));
-    run("unnamed-file", &of(vec![Part::new("form-data; filename=\"canary\"", "x"), program("a.py"), json("unnamed-file")]));
+    run(
+        "unnamed-file",
+        &of(vec![Part::new("form-data; filename=\"canary\"", "x"), program("a.py"), json("unnamed-file")]),
+    );
     let inner = Form { boundary: b"inner".to_vec(), ..Form::new([Part::file("resourceFile", "canary", "exit 1")]) };
     let nested = Part::value("inner", inner.body()).with("Content-Type: multipart/mixed; boundary=inner");
     run("nested", &of(vec![nested, program("a.py"), json("nested")]));
     // What looks like a boundary and is none belongs to the file.
     let form = Form::new([]);
-    let like = [b"\r\n: \r\n--", &form.boundary[..form.boundary.len() - 1], b"\r\n:\r\n-- ", &form.boundary[..]].concat();
+    let like =
+        [b"\r\n: \r\n--", &form.boundary[..form.boundary.len() - 1], b"\r\n:\r\n-- ", &form.boundary[..]].concat();
     let odd = Part::file("resourceFile", "a.py", [PROGRAM.as_bytes(), b"exit\n", &like[..]].concat());
     run("like-a-boundary", &of(vec![odd, json("like-a-boundary")]));
     let spaced = Form { boundary: b"a b'()+_,-./:=?".to_vec(), parts: vec![program("a.py"), json("odd-boundary")] };
@@ -383,7 +447,8 @@ fn an_upload_without_end_is_not_held_in_memory() {
     let stage = Stage::new();
     let form = Form::new([]);
     let boundary = [b"--", &form.boundary[..]].concat();
-    let file = [&boundary[..], b"\r\nContent-Disposition: form-data; name=\"resourceFile\"; filename=\"canary\"\r\n"].concat();
+    let file =
+        [&boundary[..], b"\r\nContent-Disposition: form-data; name=\"resourceFile\"; filename=\"canary\"\r\n"].concat();
     let line = b"0123456789012345678901234567890123456789012345678901234567890123\r\n".as_slice();
     let places: [(&str, Vec<u8>, &[u8]); 9] = [
         ("in front", Vec::new(), line),
@@ -423,7 +488,10 @@ impl Endless<'_> {
     /// The status of the answer, and the most memory that the proxy was seen to hold.
     fn send(&self, proxy: &Proxy, content_type: &[u8]) -> Result<(u16, u64), String> {
         let mut stream = TcpStream::connect(proxy.address()).map_err(|e| e.to_string())?;
-        stream.set_read_timeout(Some(BOUND)).and_then(|()| stream.set_write_timeout(Some(BOUND))).map_err(|e| e.to_string())?;
+        stream
+            .set_read_timeout(Some(BOUND))
+            .and_then(|()| stream.set_write_timeout(Some(BOUND)))
+            .map_err(|e| e.to_string())?;
         let head = head(content_type, self.most);
         let piece = self.again.repeat((64 << 10) / self.again.len());
         let mut sent = self.start.len();

@@ -225,7 +225,8 @@ pub(super) const KINDS: &[(&str, Damage)] = &[
     }),
     ("a form with a part of another type", |request, rng| {
         let (mut form, at) = picked(request, rng)?;
-        let odd = ["", "text/plain", "application/json; charset=utf-16", "multipart/form-data", "a/b/c", "application/jsonx"];
+        let odd =
+            ["", "text/plain", "application/json; charset=utf-16", "multipart/form-data", "a/b/c", "application/jsonx"];
         let line = format!("Content-Type: {}", rng.pick(&odd));
         let kept = String::from_utf8_lossy(&form.parts[at].head).into_owned();
         let kept: String = kept.split_inclusive("\r\n").filter(|line| !line.starts_with("Content-Type")).collect();

@@ -303,22 +303,30 @@ impl Call {
 
     /// All that can be wrong with it.
     pub(super) fn wrong(&self) -> Vec<Bad> {
+        let mut all = self.wrong_head();
+        if self.body.is_some() {
+            self.bodies(&mut |what, request| all.push(self.bad(what, request)));
+            self.members(&mut |what, request| all.push(self.bad(what, request)));
+        }
+        all.extend(self.named());
+        all
+    }
+
+    /// All that can be wrong with what comes before its body.
+    pub(super) fn wrong_head(&self) -> Vec<Bad> {
         let mut all = Vec::new();
-        let mut add = |what: &str, request: Vec<u8>| {
-            let case = Case { name: format!("{}: {what}", self.name), writes: vec![request] };
-            all.push(Bad { case, told: None });
-        };
+        let mut add = |what: &str, request: Vec<u8>| all.push(self.bad(what, request));
         for method in METHODS.into_iter().filter(|method| *method != self.method) {
             add(&format!("method {method}"), self.of(method, self.target(), &self.good_headers(), &self.good_body()));
         }
         self.targets(&mut add);
         self.headers(&mut add);
-        if self.body.is_some() {
-            self.bodies(&mut add);
-            self.members(&mut add);
-        }
-        all.extend(self.named());
         all
+    }
+
+    fn bad(&self, what: &str, request: Vec<u8>) -> Bad {
+        let case = Case { name: format!("{}: {what}", self.name), writes: vec![request] };
+        Bad { case, told: None }
     }
 
     fn targets(&self, add: &mut impl FnMut(&str, Vec<u8>)) {

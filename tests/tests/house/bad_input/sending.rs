@@ -115,8 +115,9 @@ impl<'a> Told<'a> {
 /// How a proxy is spoken to.
 pub(super) struct Party {
     pub(super) server: SocketAddr,
-    /// A request that must be served whatever came before it.
+    /// A request that must be answered so whatever came before it.
     pub(super) good: String,
+    pub(super) good_status: u16,
     /// Whether a client of the product can read the answer.
     pub(super) is_readable: fn(&Told<'_>) -> bool,
 }
@@ -155,7 +156,7 @@ impl Party {
 
     pub(super) fn good(&self) -> Result<(), String> {
         match wire::exchange(self.server, Request(self.good.as_bytes()), 1)?.last() {
-            Some(answer) if answer.status == 200 => Ok(()),
+            Some(answer) if answer.status == self.good_status => Ok(()),
             other => Err(format!("the next good request: {other:?}")),
         }
     }

@@ -39,6 +39,8 @@ use product::Product;
 use rewrite::Apps;
 use serde_json::json;
 
+use crate::scoreboard::{self, Verdicts};
+
 /// Runs at once: most of a run is waiting for jobs.
 const AT_ONCE: usize = 4;
 /// Of a hundred exchanges, how many have to be the same.
@@ -82,6 +84,7 @@ fn come_out_the_same(product: &dyn Product) {
     let mut failures: Vec<String> = troubles.into_iter().cloned().chain(tally.faults).collect();
     if only.is_none() {
         failures.extend(miscounted);
+        failures.extend(scoreboard::told(product.name(), &tally.verdicts, by_chance(product)));
         if same * 100 < total * SAME_OF_HUNDRED {
             failures.push(format!("{same} of {total} are the same, which is less than {SAME_OF_HUNDRED} of a hundred"));
         }
@@ -99,6 +102,13 @@ struct Tally {
     needed: BTreeMap<&'static str, usize>,
     by_nature: BTreeMap<&'static str, usize>,
     faults: Vec<String>,
+    /// By operation, for the page that users read.
+    verdicts: Verdicts,
+}
+
+/// How many exchanges may come out one way or the other.
+fn by_chance(product: &dyn Product) -> usize {
+    product.rules().iter().map(|rule| rule.count.by_chance()).sum()
 }
 
 impl Tally {
@@ -107,6 +117,13 @@ impl Tally {
     }
 
     fn add(&mut self, judged: &flow::Judged) {
+        let operation = judged.case.split('/').next().unwrap_or_default().to_owned();
+        let verdict = self.verdicts.entry(operation).or_default();
+        match judged.verdict {
+            Verdict::Same(_) => verdict.0 += 1,
+            Verdict::ByRule(_) => verdict.1 += 1,
+            Verdict::Fault(_) => {}
+        }
         match &judged.verdict {
             Verdict::Same(by_nature) => {
                 self.same += 1;

@@ -26,6 +26,14 @@ pub(super) enum Count {
 }
 
 impl Count {
+    /// How many of them chance decides about.
+    pub(super) fn by_chance(self) -> usize {
+        match self {
+            Exactly(_) => 0,
+            AtMost(measured) => measured,
+        }
+    }
+
     pub(super) fn is_met(self, count: usize) -> bool {
         match self {
             Exactly(measured) => count == measured,

@@ -41,7 +41,9 @@ impl Key {
             ("X-Sdk-Date".to_owned(), date),
             (
                 "Authorization".to_owned(),
-                format!("SDK-HMAC-SHA256 Access={access}, SignedHeaders=content-type;x-sdk-date, Signature={signature}"),
+                format!(
+                    "SDK-HMAC-SHA256 Access={access}, SignedHeaders=content-type;x-sdk-date, Signature={signature}"
+                ),
             ),
         ];
         // Who sends a body says its type anyway.
