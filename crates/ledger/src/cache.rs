@@ -18,6 +18,9 @@ use crate::row::{Id, Row};
 /// A row has a uuid, an ordinal and mostly a native id.
 const IDS_PER_ROW: usize = 3;
 
+/// Most bytes of what batches were to run. Their number bounds the usual ones; a few with conf of many MiB each would fill the memory.
+const MAX_BYTES: usize = 64 << 20;
+
 /// What a committed transaction changed.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -38,6 +41,9 @@ pub(crate) struct Cache(Mutex<Inner>);
 struct Inner {
     published: u64,
     rows: LruCache<RowId, Arc<Row>>,
+    /// Of all rows together.
+    bytes: usize,
+    max_bytes: usize,
     ids: LruCache<Id, RowId>,
     /// Rows by a native id of whatever backend, newest first.
     texts: LruCache<Box<str>, Vec<RowId>>,
@@ -49,6 +55,8 @@ impl Cache {
         Self(Mutex::new(Inner {
             published: 0,
             rows: LruCache::sparse(size(entries)),
+            bytes: 0,
+            max_bytes: MAX_BYTES,
             ids: LruCache::sparse(size(entries.saturating_mul(IDS_PER_ROW))),
             texts: LruCache::sparse(size(entries)),
         }))
@@ -87,7 +95,7 @@ impl Cache {
         match inner.rows.get_mut(&read.id()) {
             Some(known) => newest(known, read),
             None if fresh => {
-                inner.rows.put(read.id(), read.clone());
+                inner.put(read.clone());
                 read
             }
             None => read,
@@ -121,10 +129,12 @@ impl Cache {
         let mut inner = self.inner();
         inner.published += 1;
         for row in changes.rows {
-            inner.rows.put(row.id(), row);
+            inner.put(row);
         }
         for row in changes.removed {
-            inner.rows.pop(&row);
+            if let Some(row) = inner.rows.pop(&row) {
+                inner.bytes -= bytes(&row);
+            }
         }
         for (id, row) in changes.ids {
             if let Id::Native(_, native) = &id {
@@ -133,6 +143,31 @@ impl Cache {
             inner.ids.put(id, row);
         }
     }
+}
+
+impl Inner {
+    /// The one that comes is kept however large it is: it is the one that is asked for.
+    fn put(&mut self, row: Arc<Row>) {
+        self.bytes += bytes(&row);
+        // The row's older version, or whatever had to make place for it.
+        if let Some((_, gone)) = self.rows.push(row.id(), row) {
+            self.bytes -= bytes(&gone);
+        }
+        while self.bytes > self.max_bytes && self.rows.len() > 1 {
+            let Some((_, gone)) = self.rows.pop_lru() else { break };
+            self.bytes -= bytes(&gone);
+        }
+    }
+}
+
+/// The texts of a batch that a client may make long. A row's own never change, so what was added is what is taken away.
+fn bytes(row: &Row) -> usize {
+    let spec = &row.batch().spec;
+    let lists = [&spec.args, &spec.jars, &spec.py_files, &spec.files, &spec.archives];
+    let listed: usize = lists.into_iter().flatten().map(String::len).sum();
+    let conf: usize = spec.conf.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let extensions: usize = spec.extensions.iter().map(|extension| extension.name.len() + extension.value.len()).sum();
+    listed + conf + extensions
 }
 
 fn newest(known: &mut Arc<Row>, read: Arc<Row>) -> Arc<Row> {
@@ -194,6 +229,29 @@ mod tests {
         cache.learn_text(mark, "17", vec![RowId(1)]);
         assert!(cache.get(RowId(1)).is_none() && cache.by_id(&Id::Ordinal(1)).is_none());
         assert!(cache.by_text("17").is_none());
+    }
+
+    #[test]
+    fn a_few_large_rows_drive_out_others_before_memory_is_full() {
+        let cache = Cache::new(100);
+        cache.inner().max_bytes = 25;
+        let large = |number: i64, bytes: usize| {
+            let mut row = Row::clone(&row(number, 1));
+            let mut batch = Batch::clone(&row.entry.batch);
+            batch.spec = Arc::new(BatchSpec { args: vec!["x".repeat(bytes)], ..BatchSpec::default() });
+            row.entry.batch = Arc::new(batch);
+            Arc::new(row)
+        };
+        let kept = |cache: &Cache| (1..=4).filter(|number| cache.get(RowId(*number)).is_some()).collect::<Vec<_>>();
+        cache.publish(changed(vec![large(1, 10), large(2, 10)]));
+        cache.publish(changed(vec![large(2, 10)]));
+        assert_eq!((kept(&cache), cache.inner().bytes), (vec![1, 2], 20), "a new version is no further row");
+        cache.publish(changed(vec![large(3, 10)]));
+        assert_eq!((kept(&cache), cache.inner().bytes), (vec![2, 3], 20));
+        cache.publish(changed(vec![large(4, 100)]));
+        assert_eq!((kept(&cache), cache.inner().bytes), (vec![4], 100), "alone, since it is asked for");
+        cache.publish(Changes { removed: vec![RowId(4)], ..Changes::default() });
+        assert_eq!(cache.inner().bytes, 0);
     }
 
     #[test]

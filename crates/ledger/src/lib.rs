@@ -40,7 +40,7 @@ pub struct Options {
     pub first_ordinal: u32,
     /// What leases and times are told by.
     pub clock: Arc<dyn Clock>,
-    /// How many rows are kept in memory, so that a poll of one of them does not reach the database.
+    /// How many rows are kept in memory, so that a poll of one of them does not reach the database; fewer if they are large (64 MiB).
     pub cache_entries: usize,
     /// How long a claimed intent belongs to its new holder.
     pub claim_lease: Duration,
