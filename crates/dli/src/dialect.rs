@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Action, Batch, BatchId, BatchRef, Clock, Controlled, Credentials, Denial, Detail, DialectName, Effect, Error,
-    ErrorKind, IdempotencyKey, Log, LogBody, LogSource, Missing, Operation, Outcome, Page, Project, Replay, Reply,
-    Result, Selection, Submission, Uuid,
+    Action, Batch, BatchId, BatchRef, BatchSpec, Clock, Controlled, Credentials, Denial, Detail, DialectName, Effect,
+    Error, ErrorKind, FieldClass, Log, LogBody, LogSource, Missing, Operation, Outcome, Page, Project, Reply, Result,
+    Selection, Submission, Uuid,
 };
 use batchlingua_wire::{
     Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, decode_body,
@@ -32,17 +32,13 @@ pub(crate) struct DliDialect {
     clock: Arc<dyn Clock>,
 }
 
-const fn route(name: &'static str, method: Method, path: &'static str, body: BodyKind) -> Route {
-    Route { name, method, path, body }
-}
-
 const ROUTES: &[Route] = &[
-    route("create", Method::POST, "/v2.0/{project_id}/batches", BodyKind::Bytes),
-    route("list", Method::GET, "/v2.0/{project_id}/batches", BodyKind::None),
-    route("get", Method::GET, "/v2.0/{project_id}/batches/{batch_id}", BodyKind::None),
-    route("cancel", Method::DELETE, "/v2.0/{project_id}/batches/{batch_id}", BodyKind::None),
-    route("state", Method::GET, "/v2.0/{project_id}/batches/{batch_id}/state", BodyKind::None),
-    route("log", Method::GET, "/v2.0/{project_id}/batches/{batch_id}/log", BodyKind::None),
+    Route::new("create", Method::POST, "/v2.0/{project_id}/batches", BodyKind::Bytes),
+    Route::new("list", Method::GET, "/v2.0/{project_id}/batches", BodyKind::None),
+    Route::new("get", Method::GET, "/v2.0/{project_id}/batches/{batch_id}", BodyKind::None),
+    Route::new("cancel", Method::DELETE, "/v2.0/{project_id}/batches/{batch_id}", BodyKind::None),
+    Route::new("state", Method::GET, "/v2.0/{project_id}/batches/{batch_id}/state", BodyKind::None),
+    Route::new("log", Method::GET, "/v2.0/{project_id}/batches/{batch_id}/log", BodyKind::None),
 ];
 
 impl DliDialect {
@@ -52,8 +48,7 @@ impl DliDialect {
 
     fn create(&self, head: &RequestHead, project: Project, body: RequestBody) -> Result<Submission> {
         let body = self.body(head, body)?;
-        let key = head.header("idempotency-key").filter(|key| !key.is_empty());
-        let key = key.map(|key| IdempotencyKey { value: key.to_owned(), replay: Replay::FirstAnswer });
+        let key = head.idempotency_key();
         let default_queue = self.settings.default_queue.as_deref();
         let beside = Beside { project: Some(project), key, default_queue };
         convert::submission(bind::read(&body, self.settings.json_depth)?, beside)
@@ -115,6 +110,10 @@ impl Dialect for DliDialect {
     fn project(&self, head: &RequestHead) -> Option<Project> {
         let written = head.param(0);
         names::is_project(written).then(|| Project::from(written))
+    }
+
+    fn loss_of(&self, extension: &str, spec: &BatchSpec) -> Option<FieldClass> {
+        convert::loss_of(extension, spec)
     }
 
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded> {

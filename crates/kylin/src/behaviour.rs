@@ -349,6 +349,7 @@ fn a_logout_takes_the_session_back_and_gives_no_other() {
 
 #[test]
 fn the_project_is_where_each_face_has_it() {
+    assert_eq!(dialect(json!({"default_project": "own"})).unscoped_project(), Some("own"), "shown, and sent back");
     let dialect = lenient();
     let project = |line: &str, accept: &str| {
         let (head, _) = asks(&dialect, line, &[accept], r#"{"action":"PAUSE","project":"b"}"#);

@@ -30,26 +30,22 @@ pub(crate) struct KylinDialect {
     clock: Arc<dyn Clock>,
 }
 
-const fn route(name: &'static str, method: Method, path: &'static str, body: BodyKind) -> Route {
-    Route { name, method, path, body }
-}
-
 const ROUTES: &[Route] = &[
-    route("login", Method::POST, "/kylin/api/user/authentication[/]", BodyKind::None),
-    route("login", Method::GET, "/kylin/api/user/authentication[/]", BodyKind::None),
-    route("logout", Method::GET, "/kylin/api/j_spring_security_logout[/]", BodyKind::None),
-    route("logout", Method::POST, "/kylin/api/j_spring_security_logout[/]", BodyKind::None),
-    route("list", Method::GET, "/kylin/api/jobs[/]", BodyKind::None),
-    route("forget", Method::DELETE, "/kylin/api/jobs[/]", BodyKind::None),
-    route("status", Method::PUT, "/kylin/api/jobs/status[/]", BodyKind::Bytes),
-    route("get", Method::GET, "/kylin/api/jobs/{id}[/]", BodyKind::None),
-    route("detail", Method::GET, "/kylin/api/jobs/{id}/detail[/]", BodyKind::None),
-    route("output", Method::GET, "/kylin/api/jobs/{id}/steps/{step}/output[/]", BodyKind::None),
-    route("log", Method::GET, "/kylin/api/jobs/{id}/steps/{step}/log[/]", BodyKind::None),
-    route("resume", Method::PUT, "/kylin/api/jobs/{id}/resume[/]", BodyKind::None),
-    route("cancel", Method::PUT, "/kylin/api/jobs/{id}/cancel[/]", BodyKind::None),
-    route("pause", Method::PUT, "/kylin/api/jobs/{id}/pause[/]", BodyKind::None),
-    route("drop", Method::DELETE, "/kylin/api/jobs/{id}/drop[/]", BodyKind::None),
+    Route::new("login", Method::POST, "/kylin/api/user/authentication[/]", BodyKind::None),
+    Route::new("login", Method::GET, "/kylin/api/user/authentication[/]", BodyKind::None),
+    Route::new("logout", Method::GET, "/kylin/api/j_spring_security_logout[/]", BodyKind::None),
+    Route::new("logout", Method::POST, "/kylin/api/j_spring_security_logout[/]", BodyKind::None),
+    Route::new("list", Method::GET, "/kylin/api/jobs[/]", BodyKind::None),
+    Route::new("forget", Method::DELETE, "/kylin/api/jobs[/]", BodyKind::None),
+    Route::new("status", Method::PUT, "/kylin/api/jobs/status[/]", BodyKind::Bytes),
+    Route::new("get", Method::GET, "/kylin/api/jobs/{id}[/]", BodyKind::None),
+    Route::new("detail", Method::GET, "/kylin/api/jobs/{id}/detail[/]", BodyKind::None),
+    Route::new("output", Method::GET, "/kylin/api/jobs/{id}/steps/{step}/output[/]", BodyKind::None),
+    Route::new("log", Method::GET, "/kylin/api/jobs/{id}/steps/{step}/log[/]", BodyKind::None),
+    Route::new("resume", Method::PUT, "/kylin/api/jobs/{id}/resume[/]", BodyKind::None),
+    Route::new("cancel", Method::PUT, "/kylin/api/jobs/{id}/cancel[/]", BodyKind::None),
+    Route::new("pause", Method::PUT, "/kylin/api/jobs/{id}/pause[/]", BodyKind::None),
+    Route::new("drop", Method::DELETE, "/kylin/api/jobs/{id}/drop[/]", BodyKind::None),
 ];
 
 /// What stands in the place of an id in calls that are not served.
@@ -251,6 +247,10 @@ impl Dialect for KylinDialect {
             _ => return None,
         };
         parameters.given(name).map(Project::from)
+    }
+
+    fn unscoped_project(&self) -> Option<&str> {
+        Some(&self.settings.default_project)
     }
 
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded> {

@@ -5,9 +5,10 @@
 //! answered by what its parameters are, a status call may say in its query what it does not say in a body, and `GET /jobs/{id}` is there
 //! in every face.
 //!
-//! It differs in either case in three things. Discarding a failed job is answered as done and changes nothing, since a failure stays one
+//! It differs in either case in four things. Discarding a failed job is answered as done and changes nothing, since a failure stays one
 //! for the clients of all dialects; so a job that has failed can be dropped as it is. A call on many jobs does nothing at all if it cannot
-//! do all, where Kylin would stop half-way. And a page has at most 10,000 rows.
+//! do all, where Kylin would stop half-way. Projects are named with their capitals, where Kylin finds them by any in a body: here every name
+//! may be a project, so two that differ in capitals are two. And a page has at most 10,000 rows.
 
 mod answer;
 mod control;

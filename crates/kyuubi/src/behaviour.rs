@@ -252,6 +252,8 @@ fn a_delete_fails_only_for_who_may_not_and_for_what_is_not_there() {
     for over in [Effect::Ended(BatchState::Succeeded), Effect::AlreadyEnded(BatchState::Failed), Effect::NothingToDo] {
         assert_eq!(told(Ok(over)), (200, json!({"success": false, "msg": terminal})), "{over:?}");
     }
+    let again = told(Ok(Effect::AlreadyEnded(BatchState::Cancelled)));
+    assert_eq!(again, (200, json!({"success": false, "msg": format!("The batch[{ID}] has been terminated.")})));
     let failed = told(Err(Error::new(ErrorKind::BackendRejected, "the platform says no")));
     let words = format!("Failed to terminate batch {ID}: the platform says no");
     assert_eq!(failed, (200, json!({"success": false, "msg": words})));

@@ -261,7 +261,11 @@ mod tests {
         );
         assert!(spec.conf.is_empty(), "{:?}", spec.conf);
         let kept: Vec<_> = spec.extensions.iter().map(|kept| (kept.name.as_str(), kept.value.as_str())).collect();
-        assert_eq!(kept, [("kyuubi.batch.priority", "\"20\"")], "a version of the client's is nothing that could be lost");
+        assert_eq!(
+            kept,
+            [("kyuubi.batch.priority", "\"20\"")],
+            "a version of the client's is nothing that could be lost"
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Where the last reader of each log stopped: a read without `from` goes on from there, whoever asks.
 //!
 //! Kyuubi has one such cursor per batch and loses it with the batch's session; here the batches that nobody has asked of for the longest
-//! time lose theirs, and begin again at the first line. The lock is held for a look-up only.
+//! time lose theirs, and begin again at the first line. The lock is held for a look-up only, not while a page is read: two who read at the
+//! same moment may get the same lines, but no line is lost, also not with an answer that failed.
 
 use std::{
     num::NonZeroUsize,

@@ -39,19 +39,15 @@ pub(crate) struct KyuubiDialect {
     cursors: Cursors,
 }
 
-const fn route(name: &'static str, method: Method, path: &'static str, body: BodyKind) -> Route {
-    Route { name, method, path, body }
-}
-
 static ROUTES: [Route; 8] = [
-    route("list", Method::GET, "/api/v1/batches[/]", BodyKind::None),
-    route("submit", Method::POST, "/api/v1/batches[/]", BodyKind::FormOrBytes),
-    route("get", Method::GET, "/api/v1/batches/{id}[/]", BodyKind::None),
-    route("delete", Method::DELETE, "/api/v1/batches/{id}[/]", BodyKind::None),
-    route("log", Method::GET, "/api/v1/batches/{id}/localLog[/]", BodyKind::None),
-    route("ping", Method::GET, "/api/v1/ping[/]", BodyKind::None),
-    route("version", Method::GET, "/api/v1/version[/]", BodyKind::None),
-    route("webui_config", Method::GET, "/api/v1/webui/config[/]", BodyKind::None),
+    Route::new("list", Method::GET, "/api/v1/batches[/]", BodyKind::None),
+    Route::new("submit", Method::POST, "/api/v1/batches[/]", BodyKind::FormOrBytes),
+    Route::new("get", Method::GET, "/api/v1/batches/{id}[/]", BodyKind::None),
+    Route::new("delete", Method::DELETE, "/api/v1/batches/{id}[/]", BodyKind::None),
+    Route::new("log", Method::GET, "/api/v1/batches/{id}/localLog[/]", BodyKind::None),
+    Route::new("ping", Method::GET, "/api/v1/ping[/]", BodyKind::None),
+    Route::new("version", Method::GET, "/api/v1/version[/]", BodyKind::None),
+    Route::new("webui_config", Method::GET, "/api/v1/webui/config[/]", BodyKind::None),
 ];
 
 const UI: &str = "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>Batchlingua</title></head>\n<body>\n\
@@ -86,7 +82,7 @@ impl KyuubiDialect {
     }
 
     fn object<'a>(&self, head: &'a RequestHead, batch: &'a Batch<BatchId>, info: BatchInfo) -> BatchObject<'a> {
-        let instance = instance::of(&head.face.public_url);
+        let instance = instance::of(&head.face);
         convert::object(batch, Shown { instance, is_strict: self.is_strict, info })
     }
 
@@ -235,6 +231,10 @@ fn encode_closed(head: &RequestHead, controlled: &Controlled<BatchId>) -> Respon
     let terminal = || told(false, &format!("batch {batch} is already terminal so can not kill it."));
     match &controlled.result {
         Ok(Effect::Ended(BatchState::Cancelled)) => told(true, &killed(controlled)),
+        // A Kyuubi tells all that it has stored of it here, conf and arguments included.
+        Ok(Effect::AlreadyEnded(BatchState::Cancelled)) => {
+            told(false, &format!("The batch[{batch}] has been terminated."))
+        }
         // It came to another end before it could be killed.
         Ok(Effect::Ended(_) | Effect::AlreadyEnded(_) | Effect::NothingToDo) => terminal(),
         Ok(Effect::Accepted) => told(true, &format!("{}; its end is awaited", killed(controlled))),

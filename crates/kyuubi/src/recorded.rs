@@ -280,6 +280,10 @@ fn said(operation: &Operation<BatchRef>, recorded: &Answer) -> Result<Outcome<Ba
         (200, Operation::Control(selection, _)) => {
             let result = Ok(match body["success"] == true {
                 true => Effect::Ended(BatchState::Cancelled),
+                // Kyuubi says so of every batch that it has closed, whatever its end was.
+                false if body["msg"].as_str().is_some_and(|msg| msg.ends_with("has been terminated.")) => {
+                    Effect::AlreadyEnded(BatchState::Cancelled)
+                }
                 false => Effect::AlreadyEnded(BatchState::Succeeded),
             });
             let id = id(&selection.ids[0]);
@@ -316,10 +320,13 @@ fn alike(recorded: &Answer, ours: &Answer) -> (String, String) {
         let cut = |text: &str| text.split("Succeeded to terminate: ").next().unwrap_or_default().to_owned();
         return (cut(&was), cut(&is));
     }
-    // The stored request, likewise: the answer is the one to a first DELETE.
+    // The stored request, likewise: which batch it is tells enough.
     if was.contains("The batch[Metadata(") {
-        let first = is.contains("is already terminal so can not kill it.");
-        return ("terminal".to_owned(), if first { "terminal".to_owned() } else { is });
+        let cut = |text: &str| {
+            let (start, rest) = text.split_once('[').unwrap_or((text, ""));
+            format!("{start}[{}", rest.rsplit_once(']').map_or("", |(_, end)| end))
+        };
+        return (cut(&was), cut(&is));
     }
     // The container's pages do not name the container, nor the address of its servlet.
     if was.contains("Powered by Jetty") {

@@ -5,9 +5,8 @@
 //! `Accept`.
 
 use batchlingua_core::{
-    Action, Batch, BatchId, BatchRef, Controlled, Credentials, Detail, DialectName, Error, ErrorKind, IdempotencyKey,
-    Log, LogBody, LogQuery, LogSource, Missing, Operation, Outcome, Page, Replay, Reply, Result, Selection, Submission,
-    Unproven, Uuid,
+    Action, Batch, BatchId, BatchRef, Controlled, Credentials, Detail, DialectName, Error, ErrorKind, Log, LogBody,
+    LogQuery, LogSource, Missing, Operation, Outcome, Page, Reply, Result, Selection, Submission, Unproven, Uuid,
 };
 use batchlingua_wire::{
     Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, basic_credentials,
@@ -36,19 +35,15 @@ pub(crate) struct LivyDialect {
     settings: FrontSettings,
 }
 
-const fn route(name: &'static str, method: Method, path: &'static str, body: BodyKind) -> Route {
-    Route { name, method, path, body }
-}
-
 /// Each call at the root and under `/livy`.
 macro_rules! routes {
     ($($name:literal $method:ident $path:literal $body:ident;)*) => {
         &[
-            route("root", Method::GET, "/", BodyKind::None),
-            route("ui", Method::GET, "/ui[/]", BodyKind::None),
+            Route::new("root", Method::GET, "/", BodyKind::None),
+            Route::new("ui", Method::GET, "/ui[/]", BodyKind::None),
             $(
-                route($name, Method::$method, $path, BodyKind::$body),
-                route($name, Method::$method, concat!("/livy", $path), BodyKind::$body),
+                Route::new($name, Method::$method, $path, BodyKind::$body),
+                Route::new($name, Method::$method, concat!("/livy", $path), BodyKind::$body),
             )*
         ]
     };
@@ -115,8 +110,7 @@ impl LivyDialect {
 
     fn submit(&self, head: &RequestHead, body: RequestBody) -> Result<Submission> {
         let body = self.body(head, body)?;
-        let key = head.header("idempotency-key").filter(|key| !key.is_empty());
-        let key = key.map(|key| IdempotencyKey { value: key.to_owned(), replay: Replay::FirstAnswer });
+        let key = head.idempotency_key();
         let do_as = head.target.query.get("doAs");
         let beside = Beside { do_as, key, unique_name: self.settings.unique_names };
         convert::submission(bind::read(&body, self.settings.json_depth)?, beside)

@@ -93,7 +93,7 @@ impl Folder {
     }
 
     /// Fills it. Once this returns the job is accepted, also if the machine fails right after.
-    pub(crate) fn fill(&self, meta: &Meta, launch: &[u8], uploads: &[(&str, &Path)]) -> io::Result<()> {
+    pub(crate) fn fill(&self, meta: &Meta, launch: &[u8], uploads: &[(PathBuf, &Path)]) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(self.file(WORK))?;
         for name in [LOG, LOCK, ALIVE] {
             self.create_new(name)?;
@@ -102,8 +102,11 @@ impl Folder {
         if !uploads.is_empty() {
             DirBuilder::new().mode(0o700).create(self.file(UPLOADS))?;
         }
-        for (name, from) in uploads {
-            self.take_upload(name, from)?;
+        for (place, from) in uploads {
+            self.take_upload(&self.file(UPLOADS).join(place), from)?;
+        }
+        if !uploads.is_empty() {
+            sync_directory(&self.file(UPLOADS))?;
         }
         self.write_new(NEW_EXIT, &[b' '; EXIT_BYTES])?;
         self.write_new(META, &json(meta))?;
@@ -112,13 +115,14 @@ impl Folder {
     }
 
     /// A spooled file is gone when its submit is answered. It is linked if that is possible, since it may be large.
-    fn take_upload(&self, name: &str, from: &Path) -> io::Result<()> {
-        let to = self.file(UPLOADS).join(name);
-        if fs::hard_link(from, &to).is_err() {
-            fs::copy(from, &to)?;
+    fn take_upload(&self, to: &Path, from: &Path) -> io::Result<()> {
+        let own = to.parent().expect("an upload lies in a folder of its own");
+        DirBuilder::new().mode(0o700).create(own)?;
+        if fs::hard_link(from, to).is_err() {
+            fs::copy(from, to)?;
         }
-        File::open(&to)?.sync_all()?;
-        sync_directory(&self.file(UPLOADS))
+        File::open(to)?.sync_all()?;
+        sync_directory(own)
     }
 
     /// Whether it was accepted or has ended: else it is the remainder of a submit or of a removal that was cut short.

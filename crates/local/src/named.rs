@@ -1,6 +1,7 @@
 //! The files that a batch names, each found, checked and ready to be passed on.
 //!
-//! An uploaded file lies in the job's own folder and is told Spark like any other, where its purpose says.
+//! An uploaded file lies in the job's own folder and is told Spark like any other, where its purpose says. Each has a folder of its own
+//! there: a program and a module may have the same name.
 
 use std::path::{Path, PathBuf};
 
@@ -35,27 +36,25 @@ pub(crate) struct Uploads<'a> {
 impl<'a> Uploads<'a> {
     /// In the job's own folder, each under the name that the client gave it.
     pub(crate) fn new(job: &Path, payloads: &'a [Payload]) -> Result<Self> {
-        for (at, payload) in payloads.iter().enumerate() {
+        for payload in payloads {
             let name = payload.file_name.as_str();
             if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) || name.len() > 255 {
                 return Err(Error::invalid(&payload.part, "an uploaded file needs a plain file name"));
-            }
-            if payloads[..at].iter().any(|other| other.file_name == name) {
-                return Err(Error::invalid(&payload.part, format!("two uploaded files are named '{name}'")));
             }
         }
         Ok(Self { folder: job.join(UPLOADS), payloads })
     }
 
-    /// Each file's name and where it is spooled.
-    pub(crate) fn sources(&self) -> Vec<(&'a str, &'a Path)> {
-        self.payloads.iter().map(|payload| (payload.file_name.as_str(), payload.path.as_path())).collect()
+    /// Where each file is to lie below the folder, and where it is spooled.
+    pub(crate) fn sources(&self) -> Vec<(PathBuf, &'a Path)> {
+        let all = self.payloads.iter().enumerate();
+        all.map(|(at, payload)| (place(at, payload), payload.path.as_path())).collect()
     }
 
     /// The one that is the application file.
     pub(crate) fn application(&self) -> Option<Location> {
-        let payload = self.payloads.iter().find(|payload| payload.purpose == Purpose::Application)?;
-        Some(self.locate(payload))
+        let at = self.payloads.iter().position(|payload| payload.purpose == Purpose::Application)?;
+        Some(self.locate(at))
     }
 
     fn of_conf(&self) -> Vec<(String, Location)> {
@@ -63,13 +62,18 @@ impl<'a> Uploads<'a> {
             Purpose::Conf(keys) => keys.as_slice(),
             Purpose::Unsaid | Purpose::Application => &[],
         };
-        let all = self.payloads.iter().flat_map(|payload| keys(payload).iter().map(move |key| (key, payload)));
-        all.map(|(key, payload)| (key.clone(), self.locate(payload))).collect()
+        let all = self.payloads.iter().enumerate();
+        let all = all.flat_map(|(at, payload)| keys(payload).iter().map(move |key| (key, at)));
+        all.map(|(key, at)| (key.clone(), self.locate(at))).collect()
     }
 
-    fn locate(&self, payload: &Payload) -> Location {
-        Location::own(self.folder.join(&payload.file_name))
+    fn locate(&self, at: usize) -> Location {
+        Location::own(self.folder.join(place(at, &self.payloads[at])))
     }
+}
+
+fn place(at: usize, payload: &Payload) -> PathBuf {
+    PathBuf::from(at.to_string()).join(&payload.file_name)
 }
 
 impl Named {
@@ -99,7 +103,7 @@ impl Named {
             file: match (uploads.application(), spec.file.as_deref()) {
                 (Some(application), _) => application,
                 (None, None | Some("")) => return Err(Error::invalid("file", "a file is required")),
-                (None, Some(file)) => read.one("file", file)?,
+                (None, Some(file)) => read.allowed("file", Location::parse_application("file", file)?)?,
             },
         })
     }
@@ -111,7 +115,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn one(&self, field: &str, text: &str) -> Result<Location> {
-        let location = Location::parse(field, text)?;
+        self.allowed(field, Location::parse(field, text)?)
+    }
+
+    fn allowed(&self, field: &str, location: Location) -> Result<Location> {
         self.allowed.check(field, &location)?;
         Ok(location)
     }

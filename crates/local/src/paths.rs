@@ -16,6 +16,9 @@ use std::{
 
 use batchlingua_core::{Error, ErrorKind, Fault, Result};
 
+/// What stands in a file's place for a class that Spark brings itself, or one of the jars.
+const NO_FILE: &str = "spark-internal";
+
 /// A file that a batch names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -36,6 +39,16 @@ impl Location {
         match scheme(text) {
             Some(scheme) => Self::of_uri(field, text, &scheme.to_ascii_lowercase()),
             None => Self::of_path(field, text),
+        }
+    }
+
+    /// What an application is: a file, or Spark's own word for none.
+    pub(crate) fn parse_application(field: &str, text: &str) -> Result<Self> {
+        match text {
+            NO_FILE => {
+                Ok(Self { uri: text.to_owned(), path: None, scheme: None, fragment: None, readings: Vec::new() })
+            }
+            text => Self::parse(field, text),
         }
     }
 

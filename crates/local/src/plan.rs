@@ -6,7 +6,8 @@
 use std::{env, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use batchlingua_core::{
-    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, Intent, Plan, Result, Treatment,
+    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, Intent, Payload, Plan, Purpose, Result,
+    Treatment,
 };
 
 use crate::{
@@ -41,7 +42,7 @@ impl Planner<'_> {
         }
         let spec = &*intent.spec;
         check_texts(spec)?;
-        check_conf(spec)?;
+        check_conf(spec, &intent.files)?;
         let folder = Folder::of(self.dir, intent.marker.uuid);
         let uploads = Uploads::new(folder.path(), &intent.files)?;
         let named = Named::read(spec, &uploads, &AllowDirs::new(&self.config.allow_dirs))?;
@@ -246,9 +247,22 @@ fn check_texts(spec: &BatchSpec) -> Result<()> {
     }
 }
 
-fn check_conf(spec: &BatchSpec) -> Result<()> {
-    if let Some((key, _)) = spec.conf.iter().find(|(key, _)| key.contains('=') || key.is_empty()) {
-        return Err(Error::invalid("conf", format!("conf key '{key}' is empty or contains '='")));
+/// A key is the client's text also where an uploaded file is to be listed: with a `=` in it, it would be another key with any value.
+fn check_conf(spec: &BatchSpec, files: &[Payload]) -> Result<()> {
+    let listed = files.iter().flat_map(|file| match &file.purpose {
+        Purpose::Conf(keys) => keys.as_slice(),
+        Purpose::Unsaid | Purpose::Application => &[],
+    });
+    let given = spec.conf.iter().map(|(key, _)| key);
+    if let Some(key) = given.chain(listed.clone().map(String::as_str)).find(|key| !is_key(key)) {
+        let key = key.escape_debug();
+        return Err(Error::invalid("conf", format!("conf key '{key}' is empty or contains '=' or a NUL character")));
+    }
+    if let Some(key) = listed.clone().find(|key| matches!(key.as_str(), spark::MASTER | spark::DEPLOY_MODE)) {
+        return Err(Error::invalid(
+            "conf",
+            format!("an uploaded file cannot be listed in '{key}': it is no list of files"),
+        ));
     }
     match spec.conf.get(spark::DEPLOY_MODE) {
         None | Some("client") => Ok(()),
@@ -259,6 +273,10 @@ fn check_conf(spec: &BatchSpec) -> Result<()> {
             Err(Error::new(kind, message))
         }
     }
+}
+
+fn is_key(key: &str) -> bool {
+    !key.is_empty() && !key.contains(['=', '\0'])
 }
 
 fn check_lengths(launch: &Launch) -> Result<()> {

@@ -3,7 +3,7 @@
 //! The order of `--conf` pairs means nothing to Spark. It is Livy's all the same, which is that of a Scala hash map, so that command lines
 //! recorded from a Livy can be compared as they are.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use batchlingua_core::{BatchSpec, Conf};
 
@@ -94,11 +94,15 @@ fn conf(spec: &BatchSpec, named: &Named, master: &str) -> Conf {
             conf.set(key, value);
         }
     }
+    // A client may send very many files for one key: what it had is looked for once.
+    let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, location) in &named.uploads {
         let path = location.path.as_deref().and_then(Path::to_str).filter(|_| !FILE_LISTS.contains(&key.as_str()));
-        let appended = [conf.get(key).unwrap_or_default(), path.unwrap_or(&location.uri)];
-        let appended = appended.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(",");
-        conf.set(key, appended);
+        lists.entry(key).or_default().push(path.unwrap_or(&location.uri));
+    }
+    for (key, files) in lists {
+        let had = conf.get(key).filter(|text| !text.is_empty()).map(str::to_owned);
+        conf.set(key, had.as_deref().into_iter().chain(files).collect::<Vec<_>>().join(","));
     }
     conf
 }

@@ -10,7 +10,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
     Action, BatchId, BatchRef, BatchState, Capabilities, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind,
-    Filter, ListQuery, Notes, Outcome, Phase, Project, Reply, Result, Revival, Scope, Selection, StateSet, Window,
+    Filter, ListQuery, Notes, Outcome, Phase, Project, Reply, Result, Revival, Selection, StateSet, Window,
 };
 use batchlingua_wire::Ownership;
 use futures_util::{StreamExt, stream};
@@ -59,14 +59,13 @@ pub(crate) async fn control(
 }
 
 async fn select(gateway: &Arc<Gateway>, ctx: &Context, selection: Selection<BatchRef>) -> Result<Vec<Entry>> {
-    let scoping = &gateway.limits.scoping;
-    scoping.check_project(ctx, selection.project.as_ref())?;
+    gateway.check_project(ctx, selection.project.as_ref())?;
     let mut entries = match &selection.project {
         Some(project) if selection.ids.is_empty() => all_of(gateway, ctx, project, selection.states).await?,
         Some(_) | None => named(gateway, ctx, &selection).await?,
     };
     if let Some(project) = &selection.project {
-        let unscoped = scoping.unscoped(Some(project));
+        let unscoped = gateway.scope_of(ctx, project).unscoped;
         entries.retain(|entry| entry.batch.project.as_ref().map_or(unscoped, |of| of == project));
     }
     if let Some(states) = selection.states {
@@ -99,9 +98,7 @@ async fn all_of(
 ) -> Result<Vec<Entry>> {
     let filter = Filter { states, ..Filter::default() };
     let query = ListQuery { filter, window: Window { from: 0, size: SELECTED }, ..ListQuery::default() };
-    let unscoped = gateway.limits.scoping.unscoped(Some(project));
-    let scope = Scope { projects: Some(vec![project.clone()]), unscoped, ..gateway.scope(ctx) };
-    let page = gateway.ledger.page(&query, &scope).await?;
+    let page = gateway.ledger.page(&query, &gateway.scope_of(ctx, project)).await?;
     match page.total {
         Some(total) if total > SELECTED => {
             let message = format!(

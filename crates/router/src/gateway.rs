@@ -13,7 +13,7 @@ use std::{
 
 use batchlingua_core::{
     Backend, BackendName, Batch, BatchId, Claim, Clock, Context, DialectName, Entry, Error, ErrorKind, Health, Holder,
-    Ledger, ListenerName, Millis, Principal, RequestId, Result, Rights, RowId, Scope, Uuid,
+    Ledger, ListenerName, Millis, Principal, Project, RequestId, Result, Rights, RowId, Scope, Uuid,
 };
 use batchlingua_wire::{Dialect, FormLimits, Ownership};
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -299,15 +299,36 @@ impl Gateway {
             Some(self.routing.reachable(&ctx.listener, &ctx.dialect))
         };
         let ended_from = self.limits.list_for.get(&ctx.dialect).map(|span| self.clock.now().minus(*span));
-        let projects = self.limits.scoping.projects(ctx);
-        let unscoped = self.limits.scoping.unscoped(ctx.project.as_ref());
+        let (projects, unscoped) = self.limits.scoping.shown(ctx, ctx.project.as_ref(), self.unscoped_project(ctx));
         Scope { dialect: ctx.dialect.clone(), backends, projects, unscoped, ended_from }
+    }
+
+    /// What this request's client can see of one project.
+    pub(crate) fn scope_of(&self, ctx: &Context, project: &Project) -> Scope {
+        let (projects, unscoped) = self.limits.scoping.shown(ctx, Some(project), self.unscoped_project(ctx));
+        Scope { projects, unscoped, ..self.scope(ctx) }
+    }
+
+    /// Whether this request's client can name this project.
+    pub(crate) fn check_project(&self, ctx: &Context, project: Option<&Project>) -> Result<()> {
+        match project {
+            Some(project) if self.unscoped_project(ctx) == Some(project.as_str()) => Ok(()),
+            _ => self.limits.scoping.check_project(ctx, project),
+        }
+    }
+
+    fn unscoped_project(&self, ctx: &Context) -> Option<&str> {
+        self.dialect(ctx).and_then(|dialect| dialect.unscoped_project())
     }
 
     /// What somebody else's batch is to this request's client, as its dialect has it.
     pub(crate) fn ownership(&self, ctx: &Context) -> Ownership {
-        let dialect = self.dialects.iter().find(|dialect| *dialect.name() == ctx.dialect);
-        dialect.map_or(Ownership::ReadOnly, |dialect| dialect.ownership())
+        self.dialect(ctx).map_or(Ownership::ReadOnly, |dialect| dialect.ownership())
+    }
+
+    /// The dialect of this request's client; work that no client asked for has none.
+    pub(crate) fn dialect(&self, ctx: &Context) -> Option<&Arc<dyn Dialect>> {
+        self.dialects.iter().find(|dialect| *dialect.name() == ctx.dialect)
     }
 
     /// What this proxy itself can see: all that runs on these backends.

@@ -348,7 +348,7 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
         caller: None,
         deadline: deadline.into_std(),
     };
-    limits.scoping.check_project(&ctx, ctx.project.as_ref())?;
+    gateway.check_project(&ctx, ctx.project.as_ref())?;
     let fingerprint = Fingerprint::of(&head, &body);
     let reply = match dialect.decode(&head, body)? {
         Decoded::Answer(response) | Decoded::Relay(response) => return Ok(Answer { response, streamed: false }),

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    App, BatchId, BatchRef, Context, Entry, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource, Missing,
-    NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
+    App, BatchId, BatchRef, Context, Entry, Error, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource,
+    Missing, NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
 };
 
 use crate::{Gateway, stack::Stack, view};
@@ -30,15 +30,16 @@ pub(crate) async fn log(
     };
     let of_batch = LogQuery { source: LogSource::Default, ..*query };
     let (asked, query) = match gateway.stack(&entry.backend) {
-        // A batch without steps is shown as one, whose log is the batch's.
-        Ok(stack) if matches!(query.source, LogSource::Step(_)) && !stack.can().steps => {
-            (stack.log(ctx, native, &of_batch).await, &of_batch)
-        }
-        Ok(stack) => match stack.log(ctx, native, query).await {
-            Err(error) if matches!(error.kind, ErrorKind::NotFound(Missing::Step(_))) => {
-                (stack.log(ctx, native, &of_batch).await, &of_batch)
-            }
-            asked => (asked, query),
+        Ok(stack) => match (&query.source, stack.can().steps) {
+            // A batch without steps is shown as one, whose log is the batch's.
+            (LogSource::Step(step), false) if is_first(step) => (stack.log(ctx, native, &of_batch).await, &of_batch),
+            (LogSource::Step(step), false) => (Err(no_step(step)), query),
+            _ => match stack.log(ctx, native, query).await {
+                Err(error) if matches!(&error.kind, ErrorKind::NotFound(Missing::Step(step)) if is_first(step)) => {
+                    (stack.log(ctx, native, &of_batch).await, &of_batch)
+                }
+                asked => (asked, query),
+            },
         },
         Err(error) => (Err(error), query),
     };
@@ -55,6 +56,17 @@ pub(crate) async fn log(
         }
     };
     Ok(Reply { outcome: Outcome::Log(id, log), notes })
+}
+
+/// Whether the number at the end of a step's id is that of the first one.
+fn is_first(step: &str) -> bool {
+    let number = &step[step.trim_end_matches(|c: char| c.is_ascii_digit()).len()..];
+    !number.is_empty() && number.bytes().all(|digit| digit == b'0')
+}
+
+fn no_step(step: &str) -> Error {
+    let kind = ErrorKind::NotFound(Missing::Step(step.to_owned()));
+    Error::new(kind, format!("the batch has no step '{step}': it has one, whose number is 0"))
 }
 
 /// The last page of a batch's log, to be kept.

@@ -33,23 +33,32 @@ impl Default for Scoping {
 }
 
 impl Scoping {
-    /// The projects whose batches a request shows; `None`: all.
-    pub(crate) fn projects(&self, ctx: &Context) -> Option<Vec<Project>> {
+    /// The projects whose batches are shown to who names this one or none (`None`: all), and whether those without a project are shown
+    /// beside them. `unscoped`: the project that those are shown in. Naming it shows them, and nothing that is not there for him else.
+    pub(crate) fn shown(
+        &self,
+        ctx: &Context,
+        project: Option<&Project>,
+        unscoped: Option<&str>,
+    ) -> (Option<Vec<Project>>, bool) {
+        let Some(project) = project else {
+            // A client that names none, and may have no word for it, must find its own.
+            return (self.projects(ctx), true);
+        };
+        let own = self.check_project(ctx, Some(project)).is_ok().then(|| project.clone());
+        (Some(own.into_iter().collect()), self.show_unscoped || unscoped == Some(project.as_str()))
+    }
+
+    fn projects(&self, ctx: &Context) -> Option<Vec<Project>> {
         let named = |names: &[String]| names.iter().map(|name| Project::from(name.as_str())).collect();
-        match (&ctx.project, &ctx.rights.projects, &self.projects) {
-            (Some(project), _, _) => Some(vec![project.clone()]),
-            (None, Allowed::Any, None) => None,
-            (None, Allowed::Any, Some(known)) => Some(named(known)),
-            (None, Allowed::Only(own), None) => Some(named(own)),
-            (None, Allowed::Only(own), Some(known)) => {
+        match (&ctx.rights.projects, &self.projects) {
+            (Allowed::Any, None) => None,
+            (Allowed::Any, Some(known)) => Some(named(known)),
+            (Allowed::Only(own), None) => Some(named(own)),
+            (Allowed::Only(own), Some(known)) => {
                 Some(known.iter().filter(|name| own.contains(name)).map(|name| Project::from(name.as_str())).collect())
             }
         }
-    }
-
-    /// Whether batches without a project are shown. A client that names none, and may have no word for it, must find its own.
-    pub(crate) fn unscoped(&self, project: Option<&Project>) -> bool {
-        project.is_none() || self.show_unscoped
     }
 
     /// Whether this project can be named. Who may not use it does not learn whether it is there.

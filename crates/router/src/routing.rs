@@ -4,7 +4,7 @@
 //! they go where the batch runs, whatever the rules say now.
 
 use batchlingua_core::{
-    BackendName, DialectName, Error, ErrorKind, Fate, FieldClass, ListenerName, Result, Submission, Treatment,
+    BackendName, DialectName, Error, ErrorKind, Fate, Field, FieldClass, ListenerName, Result, Submission, Treatment,
 };
 
 /// The rules, in order.
@@ -71,11 +71,21 @@ impl Default for Policies {
 }
 
 impl Policies {
-    /// The fates that the client is told, or the refusal.
-    pub(crate) fn apply(&self, backend: &BackendName, fates: &[Fate]) -> Result<Vec<Fate>> {
+    /// The fates that the client is told, or the refusal. An extension of which nothing is lost is no longer a lost field after this;
+    /// `loss_of` says what the loss of one means.
+    pub(crate) fn apply(
+        &self,
+        backend: &BackendName,
+        fates: &mut [Fate],
+        loss_of: impl Fn(&str) -> Option<FieldClass>,
+    ) -> Result<Vec<Fate>> {
         let mut told = Vec::new();
-        for fate in fates.iter().filter(|fate| fate.is_lost()) {
-            match self.of(class_of(fate)) {
+        for fate in fates.iter_mut().filter(|fate| fate.is_lost()) {
+            let Some(class) = class_of(fate, &loss_of) else {
+                fate.treatment = Treatment::Computed("nothing is lost: other fields say the same".to_owned());
+                continue;
+            };
+            match self.of(class) {
                 Policy::Reject => return Err(refusal(backend, fate)),
                 Policy::Report => told.push(fate.clone()),
                 Policy::Drop => {}
@@ -94,10 +104,11 @@ impl Policies {
 }
 
 /// A single conf key says where and how large, or tunes a platform that is not there: only the job's own input is essential.
-fn class_of(fate: &Fate) -> FieldClass {
-    match &fate.part {
-        Some(key) if fate.field == batchlingua_core::Field::Conf && key.starts_with("spark.") => FieldClass::Placement,
-        _ => fate.field.class(),
+fn class_of(fate: &Fate, loss_of: impl Fn(&str) -> Option<FieldClass>) -> Option<FieldClass> {
+    match (fate.field, &fate.part) {
+        (Field::Conf, Some(key)) if key.starts_with("spark.") => Some(FieldClass::Placement),
+        (Field::Extension, Some(name)) => loss_of(name),
+        (field, _) => Some(field.class()),
     }
 }
 
@@ -179,8 +190,6 @@ fn glob_fits(glob: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use batchlingua_core::Field;
-
     use super::*;
 
     #[test]
@@ -199,20 +208,35 @@ mod tests {
         }
     }
 
+    fn lost(field: Field, part: Option<&str>) -> Fate {
+        Fate { field, part: part.map(str::to_owned), treatment: Treatment::NotCarried("no Spark".into()) }
+    }
+
+    fn apply(fates: &mut [Fate]) -> Result<Vec<String>> {
+        let loss_of = |name: &str| match name {
+            "said twice" => None,
+            "packages" => Some(FieldClass::Essential),
+            _ => Some(FieldClass::Placement),
+        };
+        let told = Policies::default().apply(&"here".into(), fates, loss_of)?;
+        Ok(told.iter().map(ToString::to_string).collect())
+    }
+
     #[test]
     fn a_lost_essential_field_refuses_and_a_lost_size_is_told() {
-        let lost = |field, part: Option<&str>| Fate {
-            field,
-            part: part.map(str::to_owned),
-            treatment: Treatment::NotCarried("no Spark".into()),
-        };
-        let backend = BackendName::from("here");
-        let told = Policies::default()
-            .apply(&backend, &[lost(Field::DriverMemory, None), lost(Field::Conf, Some("spark.x"))])
-            .expect("told");
-        assert_eq!(told.iter().map(ToString::to_string).collect::<Vec<_>>(), ["driver_memory", "conf:spark.x"]);
-        let refused = Policies::default().apply(&backend, &[lost(Field::Jars, None)]).expect_err("refused");
+        let mut fates = [lost(Field::DriverMemory, None), lost(Field::Conf, Some("spark.x"))];
+        assert_eq!(apply(&mut fates).expect("told"), ["driver_memory", "conf:spark.x"]);
+        let refused = apply(&mut [lost(Field::Jars, None)]).expect_err("refused");
         assert!(refused.message.contains("'jars'") && refused.message.contains("'here'"), "{refused}");
+    }
+
+    #[test]
+    fn of_extensions_their_dialect_says_what_is_lost() {
+        let mut fates = ["said twice", "image"].map(|name| lost(Field::Extension, Some(name)));
+        assert_eq!(apply(&mut fates).expect("told"), ["extension:image"]);
+        assert_eq!(fates.map(|fate| fate.is_lost()), [false, true], "the ledger is told no more than the client");
+        let refused = apply(&mut [lost(Field::Extension, Some("packages"))]).expect_err("refused");
+        assert!(refused.message.contains("'extension:packages'"), "{refused}");
     }
 
     #[test]

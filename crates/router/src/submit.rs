@@ -7,9 +7,9 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BackendName, Batch, BatchId, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, IdempotencyKey, Intended,
-    Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome, Phase, Plan, Replay, Reply,
-    Result, Submission, SubmitError, Uuid, Verdict,
+    BackendName, Batch, BatchId, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, Field, IdempotencyKey,
+    Intended, Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome, Phase, Plan,
+    Replay, Reply, Result, Submission, SubmitError, Uuid, Verdict,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -126,9 +126,11 @@ fn wish(
         principal: ctx.principal.clone(),
         project: submission.project.clone(),
     });
-    let plan = plan.and_then(|plan| {
+    let plan = plan.and_then(|mut plan| {
         stack.admit(&plan)?;
-        let told = rule.policies.apply(&rule.to, &plan.fates)?;
+        let told = rule.policies.apply(&rule.to, &mut plan.fates, |extension| {
+            gateway.dialect(ctx).map_or(Some(Field::Extension.class()), |dialect| dialect.loss_of(extension, &spec))
+        })?;
         Ok((plan, told))
     });
     let plan = if submission.key.is_some() { plan } else { Ok(plan?) };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Backend, BackendName, BatchId, BatchRef, Clock, Credentials, DialectName, Error, Log, LogBody, Operation, Outcome,
-    Project, Reply, Result,
+    Backend, BackendName, BatchId, BatchRef, BatchSpec, Clock, Credentials, DialectName, Error, Field, FieldClass, Log,
+    LogBody, Operation, Outcome, Project, Reply, Result,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use http::{Response, StatusCode};
@@ -53,6 +53,19 @@ pub trait Dialect: Send + Sync + 'static {
     fn project(&self, head: &RequestHead) -> Option<Project> {
         let _ = head;
         None
+    }
+
+    /// The project that it shows for batches that have none, where a batch without one has no place in its shapes. Clients send it back, and
+    /// find those batches by it whoever they are and whichever projects there are.
+    fn unscoped_project(&self) -> Option<&str> {
+        None
+    }
+
+    /// What it means that a backend of another dialect does not get this extension of a submit. `None`: nothing, since fields of the model
+    /// say the same, or it says what holds anyway.
+    fn loss_of(&self, extension: &str, spec: &BatchSpec) -> Option<FieldClass> {
+        let _ = (extension, spec);
+        Some(Field::Extension.class())
     }
 
     /// What the client asks. A fault that the product would report in words of its own carries them as `native`.

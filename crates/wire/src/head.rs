@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, LazyLock, OnceLock},
 };
 
-use batchlingua_core::{Allowed, Identity, ListenerName, Principal, RequestId, Rights};
+use batchlingua_core::{Allowed, IdempotencyKey, Identity, ListenerName, Principal, Replay, RequestId, Rights};
 use http::{HeaderMap, Method, Version, request::Parts};
 use percent_encoding::percent_decode_str;
 
@@ -107,6 +107,12 @@ impl RequestHead {
     /// A header's value, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The key that a client of any product may send beside its submit: the same submit again gets the first one's answer.
+    pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
+        let given = self.header("idempotency-key").filter(|key| !key.is_empty())?;
+        Some(IdempotencyKey { value: given.to_owned(), replay: Replay::FirstAnswer })
     }
 
     /// What stands in the route's braces at this place.
@@ -257,7 +263,8 @@ mod tests {
         };
         for (sent, folded) in [("get", Method::GET), ("Delete", Method::DELETE), ("POST", Method::POST)] {
             let request = http::Request::builder().method(sent).uri("/a").body(()).expect("a request");
-            let mut head = RequestHead::new("r".into(), &request.into_parts().0, face.clone().into()).expect("a target");
+            let mut head =
+                RequestHead::new("r".into(), &request.into_parts().0, face.clone().into()).expect("a target");
             assert_eq!(head.method.as_str(), sent);
             head.fold_method();
             assert_eq!(head.method, folded);

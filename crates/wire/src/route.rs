@@ -17,6 +17,13 @@ pub struct Route {
     pub body: BodyKind,
 }
 
+impl Route {
+    /// A call, as a line of a table.
+    pub const fn new(name: &'static str, method: Method, path: &'static str, body: BodyKind) -> Self {
+        Self { name, method, path, body }
+    }
+}
+
 /// What is read of a request's body before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {

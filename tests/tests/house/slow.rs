@@ -18,7 +18,7 @@ use crate::wire::{Answer, Reader, Request};
 /// What the proxy allows, by its configuration.
 const ALLOWED: Duration = Duration::from_millis(500);
 /// What a client may hold a connection for at most: several such times, and a busy machine.
-const BOUND: Duration = Duration::from_secs(8);
+const BOUND: Duration = Duration::from_secs(15);
 /// Between two bytes of a slow client.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -3,11 +3,14 @@
 //!
 //! An uploaded file is a shell program here (`python` is set to the shell), so that what has run can be seen by what it has written.
 
+mod endless;
+mod refused;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use batchlingua_testkit::mutate::{Form, Part};
 use serde_json::{Value, json};
@@ -19,8 +22,6 @@ use crate::wire::{self, Answer, Request};
 
 /// Says `ran` to the file that it is told.
 const PROGRAM: &str = "echo ran > \"$1\"\n";
-/// What the proxy may hold beyond what it held before, in kilobytes, while it is sent hundreds of times its limits.
-const GROWTH: u64 = 16 << 10;
 const BOUND: Duration = Duration::from_secs(10);
 
 /// How many uploads lie in the folder.
@@ -139,156 +140,11 @@ fn head(content_type: &[u8], length: usize) -> Vec<u8> {
     [&start[..], content_type, format!("\r\nContent-Length: {length}\r\n\r\n").as_bytes()].concat()
 }
 
-/// The requests that are refused, with the status and what the message says.
-fn refused(stage: &Stage) -> Vec<(String, Vec<u8>, u16, &'static str)> {
-    const BAD: &str = "HTTP 400 Bad Request";
-    const NO_REQUEST: &str = "batchRequest is required and please check the content type";
-    const REQUIRED: &str = "requirement failed: ";
-    let json = || stage.json("refused");
-    let of = |parts: Vec<Part>| request(&Form::new(parts));
-    let good = Form::new([program("a.py"), json()]);
-    let many = |count: usize, part: fn(usize) -> Part| {
-        let parts = (0..count).map(part).chain([program("a.py"), json()]);
-        of(parts.collect())
-    };
-    let value = |at: usize| Part::value(&format!("v{at}"), "1");
-    let file = |at: usize| Part::file(&format!("f{at}"), format!("canary-{at}"), "1");
-    let typed = |kind: &str| Part { head: Part::value("batchRequest", "").with(kind).head, content: json().content };
-    let large = |name: &str| Part::file(name, "canary", "x".repeat(70 << 10));
-    let mut all: Vec<(String, Vec<u8>, u16, &'static str)> = vec![
-        ("no end".into(), framed(&good.content_type(), &good.without_end()), 400, BAD),
-        ("no parts".into(), of(vec![]), 400, BAD),
-        ("no body".into(), framed(&good.content_type(), b""), 400, BAD),
-        ("no boundary".into(), framed(b"multipart/form-data", &good.body()), 400, BAD),
-        ("an empty boundary".into(), framed(b"multipart/form-data; boundary=", &good.body()), 400, BAD),
-        ("another boundary".into(), framed(b"multipart/form-data; boundary=other", &good.body()), 400, BAD),
-        (
-            "a boundary in other letters".into(),
-            {
-                let upper = good.content_type().to_ascii_uppercase();
-                framed(&upper, &good.body())
-            },
-            400,
-            BAD,
-        ),
-        ("noise".into(), framed(&good.content_type(), &[0xff; 5_000]), 400, BAD),
-        ("10,000 values".into(), many(10_000, value), 413, "max_parts"),
-        ("10,000 files".into(), many(10_000, file), 413, "max_parts"),
-        ("99 parts too many".into(), many(198, value), 413, "max_parts"),
-        ("no JSON".into(), of(vec![program("a.py")]), 500, NO_REQUEST),
-        (
-            "JSON of no type".into(),
-            of(vec![program("a.py"), Part::value("batchRequest", json().content)]),
-            500,
-            NO_REQUEST,
-        ),
-        ("JSON as text".into(), of(vec![program("a.py"), typed("Content-Type: text/plain")]), 500, NO_REQUEST),
-        (
-            "JSON under another name".into(),
-            of(vec![program("a.py"), Part::value("request", json().content)]),
-            500,
-            NO_REQUEST,
-        ),
-        (
-            "no JSON in it".into(),
-            {
-                let broken = Part { content: b"{\"batchType\":".to_vec(), ..json() };
-                of(vec![program("a.py"), broken])
-            },
-            400,
-            BAD,
-        ),
-        (
-            "deep JSON in it".into(),
-            {
-                let deep = format!("{{\"args\":{}", "[".repeat(10_000));
-                of(vec![program("a.py"), Part { content: deep.into_bytes(), ..json() }])
-            },
-            400,
-            BAD,
-        ),
-        (
-            "JSON in bytes".into(),
-            { of(vec![program("a.py"), Part { content: b"{\"name\":\"\xff\"}".to_vec(), ..json() }]) },
-            400,
-            BAD,
-        ),
-        ("a list in it".into(), of(vec![program("a.py"), Part { content: b"[]".to_vec(), ..json() }]), 400, BAD),
-        (
-            "two JSON parts, the first wrong".into(),
-            { of(vec![program("a.py"), stage.json_of("refused", |json| json["batchType"] = json!("FLINK")), json()]) },
-            500,
-            "FLINK is not in the supported list",
-        ),
-        ("no file".into(), of(vec![json()]), 500, REQUIRED),
-        ("no file name".into(), of(vec![Part::value("resourceFile", PROGRAM), json()]), 500, "fileName"),
-        (
-            "no name of the file's part".into(),
-            { of(vec![Part::new("form-data; filename=\"canary\"", PROGRAM), json()]) },
-            500,
-            REQUIRED,
-        ),
-        (
-            "a file that is not there".into(),
-            {
-                let named =
-                    stage.json_of("refused", |json| json["extraResourcesMap"] = json!({"spark.files": "b.txt"}));
-                of(vec![program("a.py"), named])
-            },
-            500,
-            "[b.txt] are not uploaded",
-        ),
-        (
-            "two files of one name".into(),
-            {
-                let named = stage.json_of("refused", |json| json["extraResourcesMap"] = json!({"spark.files": "b"}));
-                of(vec![program("canary.py"), Part::file("b", "canary.py", "other"), named])
-            },
-            500,
-            REQUIRED,
-        ),
-        ("a name of 4 KiB".into(), of(vec![program("canary".repeat(700)), json()]), 500, "file name"),
-        // A header has no nul.
-        ("a name with a nul".into(), of(vec![program("canary\0.py"), json()]), 400, BAD),
-        ("a large file".into(), of(vec![large("resourceFile"), json()]), 413, "max_upload"),
-        ("a large file behind a good one".into(), of(vec![program("a.py"), json(), large("more")]), 413, "max_upload"),
-        (
-            "large files that are nothing".into(),
-            of(vec![program("a.py"), large("resourceFile"), json()]),
-            413,
-            "max_upload",
-        ),
-        (
-            "a large value".into(),
-            of(vec![program("a.py"), json(), Part::value("v", "x".repeat(20 << 10))]),
-            413,
-            "max_body",
-        ),
-        (
-            "large JSON".into(),
-            {
-                let padded = [&json().content[..], &b" ".repeat(20 << 10)].concat();
-                of(vec![program("a.py"), Part { content: padded, ..json() }])
-            },
-            413,
-            "max_body",
-        ),
-        ("a type that no form has".into(), framed(b"multipart/mixed; boundary=x", &good.body()), 415, "HTTP 415"),
-    ];
-    // Cut within each part of it, as if that were all.
-    let body = good.body();
-    let end = body.len() - good.boundary.len() - 6;
-    for at in (1..end).step_by(29) {
-        all.push((format!("cut at {at}"), framed(&good.content_type(), &body[..at]), 400, BAD));
-    }
-    all
-}
-
 #[test]
 fn an_upload_that_is_wrong_is_refused_and_leaves_nothing() {
     let stage = Stage::new();
     let mut faults = Vec::new();
-    let cases = refused(&stage);
+    let cases = refused::cases(&stage);
     for (name, request, status, says) in &cases {
         let answer = stage.told(request);
         let message = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default()["message"].clone();
@@ -438,77 +294,5 @@ fn leave(proxy: &Proxy, form: &Form, at: usize, how: Leave) {
         stream.read_to_end(&mut answer).expect("the proxy ends it");
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{at}: {answer}");
-    }
-}
-
-/// What has no end, in each place where it may stand: it is refused long before it has been read.
-#[test]
-fn an_upload_without_end_is_not_held_in_memory() {
-    let stage = Stage::new();
-    let form = Form::new([]);
-    let boundary = [b"--", &form.boundary[..]].concat();
-    let file =
-        [&boundary[..], b"\r\nContent-Disposition: form-data; name=\"resourceFile\"; filename=\"canary\"\r\n"].concat();
-    let line = b"0123456789012345678901234567890123456789012345678901234567890123\r\n".as_slice();
-    let places: [(&str, Vec<u8>, &[u8]); 9] = [
-        ("in front", Vec::new(), line),
-        ("in front, without a line", Vec::new(), b"x"),
-        ("a part's header", [&file[..], b"X-Long: "].concat(), b"y"),
-        ("a part's headers", file.clone(), b"X-More: y\r\n"),
-        ("a part's name", [&boundary[..], b"\r\nContent-Disposition: form-data; name=\""].concat(), b"n"),
-        ("a file", [&file[..], b"\r\n"].concat(), line),
-        ("a value", [&boundary[..], b"\r\nContent-Disposition: form-data; name=\"v\"\r\n\r\n"].concat(), line),
-        ("a part twice", [&file[..], b"\r\n\r\n", &file[..], b"\r\n"].concat(), line),
-        ("a boundary", boundary.clone(), b" "),
-    ];
-    // Once round first, so that what is made once is there.
-    stage.told(&request(&Form::new([program("a.py")])));
-    let mut faults = Vec::new();
-    for (place, start, again) in places {
-        let before = stage.proxy.resident();
-        let endless = Endless { start, again, most: 64 << 20 };
-        match endless.send(&stage.proxy, &form.content_type()) {
-            Ok((status, peak)) if (status == 400 || status == 413) && peak < before + GROWTH => {}
-            Ok((status, peak)) => faults.push(format!("{place}: {status}; {before} kB before, {peak} kB at most")),
-            Err(fault) => faults.push(format!("{place}: {fault}")),
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-    stage.assert_clean();
-    assert_eq!(stage.list(), Vec::<Value>::new(), "nothing is listed");
-}
-
-struct Endless<'a> {
-    start: Vec<u8>,
-    again: &'a [u8],
-    most: usize,
-}
-
-impl Endless<'_> {
-    /// The status of the answer, and the most memory that the proxy was seen to hold.
-    fn send(&self, proxy: &Proxy, content_type: &[u8]) -> Result<(u16, u64), String> {
-        let mut stream = TcpStream::connect(proxy.address()).map_err(|e| e.to_string())?;
-        stream
-            .set_read_timeout(Some(BOUND))
-            .and_then(|()| stream.set_write_timeout(Some(BOUND)))
-            .map_err(|e| e.to_string())?;
-        let head = head(content_type, self.most);
-        let piece = self.again.repeat((64 << 10) / self.again.len());
-        let mut sent = self.start.len();
-        let mut peak = proxy.resident();
-        let mut open = stream.write_all(&[&head[..], &self.start].concat()).is_ok();
-        let began = Instant::now();
-        while open && sent + piece.len() < self.most {
-            if began.elapsed() > BOUND {
-                return Err(format!("it is still read after {sent} bytes and {BOUND:?}"));
-            }
-            // A proxy that has had enough says so and stops to listen.
-            open = stream.write_all(&piece).is_ok();
-            sent += piece.len();
-            peak = peak.max(proxy.resident());
-        }
-        let _ = stream.shutdown(Shutdown::Write);
-        let answer = wire::Reader::new(&stream).answer(Request(&head))?.ok_or_else(|| wire::SILENCE.to_owned())?;
-        Ok((answer.status, peak.max(proxy.resident())))
     }
 }

@@ -1,6 +1,8 @@
 //! What is asked: bodies, projects, ids, paths.
 
-use batchlingua_core::{Action, BatchRef, BatchSpec, BatchState, Detail, Operation, Outcome, Project, Replay, Size};
+use batchlingua_core::{
+    Action, BatchRef, BatchSpec, BatchState, Detail, FieldClass, Operation, Outcome, Project, Replay, Size,
+};
 use batchlingua_wire::{Coding, Dialect, RequestHead, encode_body};
 use serde_json::{Value, json};
 
@@ -55,6 +57,30 @@ fn what_the_model_has_no_place_for_is_kept_as_it_is_written() {
         extension("zeta", "1e2"),
     ];
     assert_eq!(spec(body).extensions, wanted);
+}
+
+#[test]
+fn what_is_lost_elsewhere_is_what_was_said() {
+    let (placement, essential) = (Some(FieldClass::Placement), Some(FieldClass::Essential));
+    let packages = r#"[{"name": "r", "type": "jar"}]"#;
+    for (members, name, lost) in [
+        (r#""sc_type": "B""#.to_owned(), "sc_type", None),
+        (r#""feature": "basic""#.to_owned(), "feature", None),
+        (r#""feature": "ai""#.to_owned(), "feature", placement),
+        (r#""maxRetryTimes": 3"#.to_owned(), "max_retry_times", None),
+        (r#""minRecoveryDelayTime": 3"#.to_owned(), "minRecoveryDelayTime", None),
+        (r#""maxRetryTimes": 3, "autoRecovery": true"#.to_owned(), "max_retry_times", placement),
+        (r#""maxRetryTimes": 3, "autoRecovery": true"#.to_owned(), "auto_recovery", placement),
+        (r#""modules": ["sys.datasource.css"]"#.to_owned(), "modules", placement),
+        (format!(r#""resources": {packages}"#), "resources", essential),
+        (format!(r#""groups": [{{"name": "g", "resources": {packages}}}]"#), "groups", essential),
+        (r#""modelFiles": ["m"]"#.to_owned(), "modelFiles", essential),
+        (r#""unheard_of": 1"#.to_owned(), "unheard_of", placement),
+    ] {
+        let spec = spec(&format!(r#"{{"file": "a.jar", {members}}}"#));
+        assert!(spec.extensions.iter().any(|extension| extension.name == name), "{members}");
+        assert_eq!(dialect(json!({})).loss_of(name, &spec), lost, "{members}: {name}");
+    }
 }
 
 #[test]

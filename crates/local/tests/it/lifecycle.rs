@@ -147,7 +147,7 @@ async fn python_programs_find_their_modules_and_files() {
 async fn uploaded_files_are_run_from_the_jobs_own_folder() {
     let ground = Ground::new();
     let mut house = ground.open().await;
-    let spooled = ground.write("spool-1", "import util\nprint(util.NAME, open('data').read().strip())\n");
+    let spooled = ground.write("spool-1", "import util\nprint(util.NAME, open('etl.py').read().strip())\n");
     let module = ground.write("spool-2", "NAME = 'uploaded'\n");
     let mut upload =
         intent(BatchSpec { kind: BatchKind::Python, file: Some("placeholder".into()), ..BatchSpec::default() });
@@ -158,7 +158,8 @@ async fn uploaded_files_are_run_from_the_jobs_own_folder() {
     upload.files = Arc::new(vec![
         payload("etl.py", &spooled, Purpose::Application),
         payload("util.py", &module, Purpose::Conf(vec!["spark.submit.pyFiles".into()])),
-        payload("data", &module, Purpose::Conf(vec!["spark.files".into()])),
+        // Named like the program, and another file all the same.
+        payload("etl.py", &module, Purpose::Conf(vec!["spark.files".into()])),
     ]);
     let plan = house.backend.plan(upload.clone()).expect("a plan");
     assert_eq!(plan.fates.iter().filter(|fate| matches!(fate.treatment, Treatment::Staged(_))).count(), 3);

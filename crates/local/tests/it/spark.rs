@@ -177,15 +177,33 @@ async fn uploaded_files_are_appended_where_their_purpose_says() {
         house.log(&id).await,
         [
             "--conf",
-            &format!("spark.other={uploads}/c.jar"),
+            &format!("spark.other={uploads}/1/c.jar"),
             "--conf",
-            &format!("spark.jars=file:///srv/apps/a.jar,hdfs:///b.jar,file://{uploads}/c.jar"),
+            &format!("spark.jars=file:///srv/apps/a.jar,hdfs:///b.jar,file://{uploads}/1/c.jar"),
             "--conf",
             "spark.master=local[1]",
-            &format!("file://{uploads}/main.jar"),
+            &format!("file://{uploads}/0/main.jar"),
             "echo",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_class_of_sparks_own_needs_no_file() {
+    let mut house = ground().open().await;
+    let spec = BatchSpec {
+        file: Some("spark-internal".into()),
+        class_name: Some("org.apache.spark.examples.SparkPi".into()),
+        args: vec!["echo".into()],
+        ..BatchSpec::default()
+    };
+    let id = house.submit(intent(spec.clone())).await;
+    assert_eq!(house.ended(&id).await.state, BatchState::Succeeded);
+    let log = house.log(&id).await;
+    assert_eq!(log[log.len() - 2..], ["spark-internal", "echo"], "{log:?}");
+    let without = ground().with("spark", false).open().await;
+    let error = without.backend.plan(intent(spec)).expect_err("nothing else knows the class");
+    assert!(error.message.contains("spark-internal"), "{error}");
 }
 
 /// On YARN Livy's option is enough; elsewhere Spark would not unpack anything.
@@ -285,7 +303,13 @@ async fn what_no_command_line_can_hold_is_refused_before_anything_is_made() {
         purpose: Purpose::Unsaid,
     };
     let mut uploaded = intent(file());
-    uploaded.files = vec![upload].into();
+    uploaded.files = vec![upload.clone()].into();
+    let listed_in = |key: &str| {
+        let purpose = Purpose::Conf(vec![key.to_owned()]);
+        let mut listed = intent(file());
+        listed.files = vec![Payload { file_name: "x".into(), purpose, ..upload.clone() }].into();
+        listed
+    };
     for (what, intent) in [
         ("no file", intent(BatchSpec::default())),
         ("an empty file", intent(BatchSpec { file: Some(String::new()), ..file() })),
@@ -295,6 +319,9 @@ async fn what_no_command_line_can_hold_is_refused_before_anything_is_made() {
         ("cluster mode", intent(cluster)),
         ("a key with '='", intent(disguised)),
         ("an upload with a path for a name", uploaded),
+        ("an upload listed in a key with '='", listed_in("spark.files=/etc/passwd,")),
+        ("an upload listed in a key with NUL", listed_in("spark.files\0")),
+        ("an upload in the master's place", listed_in("spark.master")),
     ] {
         let error = house.backend.plan(intent).expect_err(what);
         assert!(matches!(error.kind, ErrorKind::InvalidRequest { .. }), "{what}: {error:?}");

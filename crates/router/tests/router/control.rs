@@ -301,3 +301,48 @@ async fn of_batches_to_be_forgotten_one_that_lives_keeps_the_others_in_sight() {
     assert_eq!((done.json.as_array().map(Vec::len), &done.json[0]["result"]), (Some(1), &json!("nothing")));
     assert_eq!(house.get(&format!("/jobs/{ended}")).await.status, 404);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_left_the_states_that_were_asked_for_is_passed_over() {
+    let house = House::new();
+    let (running, _) = house.running("a").await;
+    let (ended, native) = house.running("b").await;
+    for id in [&running, &ended] {
+        assert_eq!(house.state(id).await, "running");
+    }
+    // The ledger takes it for running until somebody looks again.
+    house.backend.advance(&native, BatchState::Succeeded);
+    let asked = json!({ "project": "p", "states": "running", "legal": LIVE });
+    let done = house.post("/actions/cancel", asked).await;
+    assert_eq!(done.json.as_array().map(Vec::len), Some(1), "{done:?}");
+    assert_eq!((&done.json[0]["uuid"], &done.json[0]["result"]), (&json!(running), &json!("ended:cancelled")));
+    assert_eq!(house.state(&ended).await, "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_without_a_project_is_in_none_where_it_is_not_shown_there() {
+    for show_unscoped in [true, false] {
+        let house = House::with(|plans| plans.limits.scoping.show_unscoped = show_unscoped);
+        let (id, _) = house.running("a").await;
+        for asked in [json!({ "project": "p", "ids": [id] }), json!({ "project": "p" })] {
+            let done = house.post("/actions/pause", asked).await;
+            assert_eq!(done.json.as_array().map(Vec::len), Some(usize::from(show_unscoped)), "{done:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_however_large_is_acted_on_as_a_whole_or_not_at_all() {
+    let house = House::with(|plans| plans.started = false);
+    let total = async || house.get("/jobs?size=0").await.json["total"].as_u64();
+    house.sights(0..10_001).await;
+    let done = house.post("/actions/forget", json!({ "project": "p" })).await;
+    assert_eq!(done.json.as_array().map(Vec::len), Some(10_001));
+    assert_eq!(total().await, Some(0));
+
+    house.sights(10_001..110_002).await;
+    let refused = house.post("/actions/forget", json!({ "project": "p" })).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.text.contains("100001 batches") && refused.text.contains("nothing was done"), "{refused:?}");
+    assert_eq!(total().await, Some(100_001));
+}

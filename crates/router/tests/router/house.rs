@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use batchlingua_core::{Authenticator, Backend, BatchSpec, Clock, Ledger, Millis, NativeId};
+use batchlingua_core::{
+    Authenticator, Backend, Batch, BatchSpec, BatchState, Clock, Ledger, Millis, NativeId, NativeIdentity, Times,
+};
 use batchlingua_ledger::Options;
 use batchlingua_router::{
     Access, Anyone, AuditRecord, BackendSlot, CallLimits, CallRecord, Gateway, GatewayParts, Limits, ListenerParts,
@@ -243,6 +245,20 @@ impl House {
         let native = NativeId::from(submitted.text_of("native"));
         self.backend.advance(&native, batchlingua_core::BatchState::Running);
         (submitted.text_of("uuid"), native)
+    }
+
+    /// Batches that came by nobody, have ended and were seen on the backend once.
+    pub(crate) async fn sights(&self, numbers: std::ops::Range<usize>) {
+        let seen: Vec<_> = numbers.map(|number| self.sight(number)).collect();
+        self.ledger.bind(&"here".into(), &seen).await.expect("rows");
+    }
+
+    fn sight(&self, number: usize) -> NativeIdentity {
+        let native = NativeId::new(format!("seen-{number}"));
+        let now = self.clock.now();
+        let times = Times { created: now, started: Some(now), ended: Some(now), modified: now };
+        let batch = Batch { times, ..Batch::new(native.clone(), BatchState::Succeeded, Arc::default()) };
+        NativeIdentity { native, batch: Arc::new(batch), foreign: true }
     }
 
     pub(crate) async fn state(&self, id: &str) -> String {

@@ -105,6 +105,9 @@ async fn the_only_step_of_a_batch_without_steps_has_the_batchs_log() {
     assert_eq!(house.get(&path).await.json["lines"], json!(["one", "two"]), "a step that its backend does not know");
     house.backend.set_capabilities(|can| can.steps = false);
     assert_eq!(house.get(&path).await.json["lines"], json!(["one", "two"]));
+    for none in ["s1", "s10", "s", ""] {
+        assert_eq!(house.get(&format!("/jobs/{uuid}/log?step={none}")).await.status, 404, "{none}: no step of its");
+    }
     assert_eq!(house.backend.calls(Point::Log), 3, "who has no steps is not asked for one");
     house.backend.advance(&native, BatchState::Succeeded);
     assert_eq!(house.state(&uuid).await, "succeeded");

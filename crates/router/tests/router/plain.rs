@@ -75,6 +75,10 @@ impl Dialect for Plain {
         head.target.query.get("project").map(Project::from)
     }
 
+    fn unscoped_project(&self) -> Option<&str> {
+        Some("none")
+    }
+
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded> {
         let id = || id_of(head.param(0));
         let query = |name: &str| head.target.query.get(name);
@@ -85,7 +89,12 @@ impl Dialect for Plain {
                 let states = query("state").map(|words| words.split(',').filter_map(BatchState::from_word).collect());
                 let window = Window { from: number("from").unwrap_or(0), size: number("size").unwrap_or(100) };
                 let filter = Filter { states, ..Filter::default() };
-                Operation::List(Box::new(ListQuery { filter, window, tails: query("tails").is_some(), ..ListQuery::default() }))
+                Operation::List(Box::new(ListQuery {
+                    filter,
+                    window,
+                    tails: query("tails").is_some(),
+                    ..ListQuery::default()
+                }))
             }
             "get" => Operation::Get(id(), Detail::Summary),
             "state" => Operation::Get(id(), Detail::State),

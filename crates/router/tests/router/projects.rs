@@ -1,5 +1,6 @@
 //! A request that names a project is about that project.
 
+use batchlingua_router::Scoping;
 use serde_json::json;
 
 use crate::house::House;
@@ -23,4 +24,25 @@ async fn a_project_narrows_what_is_seen_and_names_what_is_submitted() {
     let elsewhere = house.post("/actions/cancel?project=q", json!({ "ids": [id] })).await;
     assert_eq!(elsewhere.status, 404);
     assert_eq!(house.state(&id).await, "queued");
+}
+
+/// Those that have no project are shown in one that is none, and found by its name: also where projects are configured and it is not among
+/// them, and where who names another project does not see them.
+#[tokio::test(start_paused = true)]
+async fn what_has_no_project_is_found_by_the_one_that_it_is_shown_in() {
+    for known in [None, Some(vec!["p".to_owned()])] {
+        let house = House::with(|plans| {
+            plans.limits.scoping = Scoping { projects: known.clone(), show_unscoped: false, ..Scoping::default() };
+        });
+        let (id, _) = house.running("in-none").await;
+        house.post("/jobs?project=p", json!({ "file": "a.py", "name": "in-p" })).await;
+        let total = async |project: &str| house.get(&format!("/jobs?project={project}")).await.json["total"].as_u64();
+        assert_eq!((total("p").await, total("none").await), (Some(1), Some(1)), "{known:?}");
+        assert_eq!(house.get(&format!("/jobs/{id}?project=none")).await.status, 200);
+        assert_eq!(house.get(&format!("/jobs/{id}?project=p")).await.status, 404);
+        let done = house.post("/actions/cancel", json!({ "project": "none" })).await;
+        assert_eq!((done.json.as_array().map(Vec::len), &done.json[0]["uuid"]), (Some(1), &json!(id)));
+        let unknown = if known.is_some() { 404 } else { 200 };
+        assert_eq!(house.get("/jobs?project=ghost").await.status, unknown, "any other name is one or is none");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use batchlingua_core::{BatchRef, BatchState, NativeId, SystemClock};
+use batchlingua_core::{BatchRef, BatchState, Field, NativeId, SystemClock};
 use batchlingua_testkit::MemoryBackend;
 use http::Method;
 use serde_json::{Value, json};
@@ -19,7 +19,11 @@ struct Dli {
 
 impl Dli {
     fn new() -> Self {
-        let backend = Arc::new(MemoryBackend::new("here", Arc::new(SystemClock)).telling_changes());
+        Self::over(MemoryBackend::new("here", Arc::new(SystemClock)))
+    }
+
+    fn over(backend: MemoryBackend) -> Self {
+        let backend = Arc::new(backend.telling_changes());
         Self { house: House::over(rigs::still(backend.clone())), backend }
     }
 
@@ -166,6 +170,40 @@ async fn a_cancelled_batch_is_dead_and_stays_readable() {
         assert_eq!(shown[key].as_i64().map(|at| at.to_string().len()), Some(13), "{key} of {shown}");
     }
     assert_eq!(dli.list("p1", "state=dead").await, (vec![id], 1));
+}
+
+/// A letter's sizes went along, and packages by another name are packages.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_dli_has_a_word_for_is_lost_where_it_said_something() {
+    let dli = Dli::over(MemoryBackend::new("here", Arc::new(SystemClock)).losing(&[Field::Extension]));
+    let create = |member: &str, value: Value| {
+        let body = json!({"file": "a.py", member: value});
+        Ask::send(Method::POST, "/v2.0/p1/batches".to_owned(), body)
+    };
+    for (member, value) in [("sc_type", json!("B")), ("feature", json!("basic")), ("max_retry_times", json!(3))] {
+        let answer = dli.ask(create(member, value)).await;
+        assert_eq!((answer.status, answer.headers.get("batchlingua-unmapped")), (200, None), "{member}");
+        let id = answer.json()["id"].as_str().expect("an id").to_owned();
+        let shown = dli.ask(Ask::get(at("p1", &id, ""))).await.json();
+        let echoed = if member == "max_retry_times" { "maxRetryTimes" } else { member };
+        assert!(shown["req_body"].as_str().is_some_and(|body| body.contains(echoed)), "{shown}");
+    }
+    for (member, value) in
+        [("spark_version", json!("3.3.1")), ("modules", json!(["sys.datasource.css"])), ("x", json!(1))]
+    {
+        let answer = dli.ask(create(member, value)).await;
+        assert_eq!(answer.headers["batchlingua-unmapped"], format!("extension:{member}"), "{answer:?}");
+    }
+    for (member, value) in [
+        ("resources", json!([{"name": "g/lib.jar", "type": "jar"}])),
+        ("groups", json!([{"name": "g", "resources": [{"name": "lib.jar", "type": "jar"}]}])),
+    ] {
+        let answer = dli.ask(create(member, value)).await;
+        let told = String::from_utf8_lossy(&answer.bytes);
+        assert!(answer.status == 400 && told.contains("DLI.0007"), "{told}");
+        assert!(told.contains(&format!("'extension:{member}'")), "{told}");
+    }
+    assert_eq!(dli.list("p1", "size=0").await.1, 6, "nothing of what was refused is left");
 }
 
 /// What is kept is masked, and only that is shown again.

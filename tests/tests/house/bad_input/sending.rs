@@ -14,8 +14,8 @@ use super::calls::Bad;
 use crate::recordings::decode;
 use crate::wire::{self, Answer, Request};
 
-/// What a client may be kept waiting for. The proxy is told to give up on a silent one after a second.
-const BOUND: Duration = Duration::from_secs(10);
+/// What a client may be kept waiting for. The proxy is told to give up on a silent one after two seconds.
+const BOUND: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 32;
 /// What only a program's own people can read. None of it is in what is sent.
 const OF_PROGRAMS: [&str; 16] = [
@@ -69,6 +69,7 @@ pub(super) struct Told<'a> {
     pub(super) text: String,
     pub(super) json: Option<Value>,
     pub(super) is_head: bool,
+    closes: bool,
 }
 
 impl<'a> Told<'a> {
@@ -80,7 +81,8 @@ impl<'a> Told<'a> {
         let is_json = media == "application/json" || media.ends_with("+json");
         let json = is_json.then(|| serde_json::from_str(&text).ok()).flatten();
         let is_head = request.method().eq_ignore_ascii_case(b"HEAD");
-        Ok(Self { answer, status: answer.status, kind, text, json, is_head })
+        let closes = !answer.persists(&request);
+        Ok(Self { answer, status: answer.status, kind, text, json, is_head, closes })
     }
 
     /// A member of the body.
@@ -89,7 +91,7 @@ impl<'a> Told<'a> {
     }
 
     pub(super) fn closes(&self) -> bool {
-        self.answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+        self.closes
     }
 
     /// What the HTTP library says by itself of a head that it cannot take.
@@ -119,7 +121,7 @@ pub(super) struct Party {
     pub(super) good: String,
     pub(super) good_status: u16,
     /// Whether a client of the product can read the answer.
-    pub(super) is_readable: fn(&Told<'_>) -> bool,
+    pub(super) is_readable: Box<dyn Fn(&Told<'_>) -> bool + Sync>,
 }
 
 impl Party {

@@ -40,7 +40,8 @@ pub(super) fn told_nothing(_: &Case, recorded: &mut View, ours: &mut View) -> bo
         && is.starts_with("Succeeded to terminate: ");
     let ended = was.starts_with("The batch[Metadata(")
         && was.ends_with(")] has been terminated.")
-        && is.ends_with("is already terminal so can not kill it.");
+        && (is.ends_with("is already terminal so can not kill it.")
+            || (is.starts_with("The batch[") && is.ends_with("] has been terminated.")));
     // Which batch it is about stands in both.
     let about = uuids(is).iter().all(|id| was.contains(id)) && is.len() < 100;
     let may = (killed || ended) && about && recorded.status == ours.status;
@@ -141,10 +142,10 @@ pub(super) fn others_id(case: &Case, recorded: &mut View, ours: &mut View) -> bo
 }
 
 pub(super) fn unchecked_files(case: &Case, recorded: &mut View, ours: &mut View) -> bool {
-    const NOT_IN_A_FOLDER: [&str; 4] = ["empty", "number", "bool", "spark-internal"];
-    let named = case.name.strip_prefix("submit/resource-").is_some_and(|name| NOT_IN_A_FOLDER.contains(&name));
-    let told =
-        member(ours, "message").is_some_and(|text| text.ends_with("is not absolute") || text.ends_with("is required"));
+    const NO_FILES: [&str; 3] = ["empty", "number", "bool"];
+    const TOLD: [&str; 2] = ["is not absolute", "a file is required"];
+    let named = case.name.strip_prefix("submit/resource-").is_some_and(|name| NO_FILES.contains(&name));
+    let told = member(ours, "message").is_some_and(|text| TOLD.iter().any(|end| text.ends_with(end)));
     named && is_batch(recorded) && refused(ours, 500) && told && accept(recorded, ours)
 }
 

@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "every-local-file-is-checked",
         reason: "a resource without a scheme is a local file, also one that is relative to a folder nobody knows: the local backend runs what lies in its folders",
-        count: Exactly(4),
+        count: Exactly(3),
         level: levels::unchecked_files,
     },
     Rule {
