@@ -220,7 +220,8 @@ impl Fates {
     }
 }
 
-/// A zero ends a text for the kernel: what follows would be lost without a word.
+/// A zero ends a text for the kernel: what follows would be lost without a word. What is too long for it is so too where no command has it,
+/// such as the name of a job without Spark: every list shows it.
 fn check_texts(spec: &BatchSpec) -> Result<()> {
     let lists = [
         ("args", &spec.args),
@@ -240,6 +241,9 @@ fn check_texts(spec: &BatchSpec) -> Result<()> {
     ];
     let listed = lists.into_iter().flat_map(|(field, texts)| texts.iter().map(move |text| (field, text.as_str())));
     let single = ones.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)));
+    if let Some((field, _)) = single.clone().find(|(_, text)| text.len() >= MAX_TEXT) {
+        return Err(Error::invalid(field, format!("{field} has {MAX_TEXT} bytes or more: shorten it")));
+    }
     let pairs = spec.conf.iter().flat_map(|(key, value)| [("conf", key), ("conf", value)]);
     match listed.chain(single).chain(pairs).find(|(_, text)| text.contains('\0')) {
         Some((field, _)) => Err(Error::invalid(field, format!("{field} contains a NUL character"))),

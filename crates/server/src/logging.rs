@@ -23,6 +23,8 @@ use crate::{
 
 /// Above this a request is worth a line in any log.
 const SLOW: Duration = Duration::from_secs(1);
+/// Most bytes of one text in a line.
+const LONGEST_TEXT: usize = 2048;
 /// Lines about refused logins in one second.
 const REFUSED_A_SECOND: u32 = 10;
 
@@ -57,7 +59,7 @@ impl Observer for Recorder {
         self.metrics.request(record.dialect, record.operation, record.status, record.duration);
         let RequestRecord { id: request, listener, dialect, operation, status, .. } = *record;
         let duration_ms = millis(record.duration);
-        let error = record.error.map(|error| redact::line(&error.detail()));
+        let error = record.error.map(|error| cut(redact::line(&error.detail())));
         let error = error.as_deref();
         if status >= 500 || record.duration > SLOW {
             warn!(target: "request", request, listener, dialect, operation, status, duration_ms, error, "slow or failed");
@@ -88,8 +90,8 @@ impl Observer for Recorder {
 
     fn audit(&self, record: &AuditRecord<'_>) {
         let AuditRecord { ctx, action, outcome, .. } = *record;
-        let name = record.name.map(redact::line);
-        let unmapped = (!record.unmapped.is_empty()).then(|| record.unmapped.join(","));
+        let name = record.name.map(|name| cut(redact::line(name)));
+        let unmapped = (!record.unmapped.is_empty()).then(|| cut(record.unmapped.join(",")));
         info!(
             target: "audit",
             request = ctx.request.as_str(),
@@ -149,6 +151,15 @@ fn why_word(why: Unproven) -> &'static str {
         Unproven::Unusable => "unusable",
         Unproven::Wrong => "wrong",
     }
+}
+
+/// A text that may have come from a client, and may be as long as a request. What is masked was masked before: half a secret is one too.
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        let end = (0..=LONGEST_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.replace_range(end.., &format!("… ({} bytes)", text.len()));
+    }
+    text
 }
 
 /// A name that somebody claims, short and without anything that looks like a secret's value.
@@ -251,6 +262,24 @@ mod tests {
         assert_eq!((lines[1]["target"].as_str(), lines[1]["why"].as_str()), (Some("login"), Some("wrong")));
         assert!(lines[1]["claimed"].as_str().is_some_and(|name| name.starts_with("ana") && !name.contains("s3cr3t")));
         assert_eq!(lines[2]["claimed"].as_str().map(str::len), Some(64));
+    }
+
+    #[test]
+    fn a_client_cannot_fill_the_log_with_one_text() {
+        let error = Error::invalid("batchType", format!("{} is no type; password=s3cr3t", "é".repeat(1_000_000)));
+        let record = RequestRecord {
+            id: "r-1",
+            listener: "main",
+            dialect: "kyuubi",
+            operation: "submit",
+            status: 500,
+            duration: Duration::ZERO,
+            error: Some(&error),
+        };
+        let lines = lines_of(|recorder| recorder.request(&record));
+        let told = lines[0]["error"].as_str().expect("an error");
+        assert!(told.len() < 2 * LONGEST_TEXT && told.ends_with(" bytes)"), "{told}");
+        assert_eq!(cut("short".to_owned()), "short");
     }
 
     #[test]

@@ -314,6 +314,7 @@ async fn what_no_command_line_can_hold_is_refused_before_anything_is_made() {
         ("no file", intent(BatchSpec::default())),
         ("an empty file", intent(BatchSpec { file: Some(String::new()), ..file() })),
         ("a NUL", intent(BatchSpec { name: Some("a\0b".into()), ..file() })),
+        ("a long name", intent(BatchSpec { name: Some("x".repeat(128 * 1024)), ..file() })),
         ("a long argument", intent(BatchSpec { args: vec!["x".repeat(128 * 1024)], ..file() })),
         ("many arguments", intent(BatchSpec { args: vec!["x".repeat(100_000); 20], ..file() })),
         ("cluster mode", intent(cluster)),

@@ -57,8 +57,8 @@ impl Seen {
 /// What came of one request.
 struct Answered {
     status: Option<u16>,
-    /// Whether a batch was made.
-    took: bool,
+    /// How many batches were made: the bytes may hold several requests.
+    took: usize,
 }
 
 /// An answer, taken apart.
@@ -140,7 +140,7 @@ impl Party {
                         let mut seen = seen.lock().expect("nothing panics with it");
                         match outcome {
                             Ok(answered) => {
-                                seen.taken += usize::from(answered.took);
+                                seen.taken += answered.took;
                                 *seen.statuses.entry(answered.status).or_default() += 1;
                             }
                             Err(fault) => {
@@ -174,24 +174,28 @@ impl Party {
                 break;
             }
         }
+        let sent = bad.case.writes.concat();
+        let request = Request(&sent);
+        // Of several requests, all have to be known that made a batch.
+        let is_all = is_all || String::from_utf8_lossy(&sent).matches(" HTTP/1.").count() > 1;
         if is_all {
             let _ = stream.shutdown(Shutdown::Write);
         }
-        let sent = bad.case.writes.concat();
-        let request = Request(&sent);
-        let answer = first_answer(&mut stream, request, is_all)?;
+        let answers = answers(&mut stream, request, is_all)?;
         let waited = began.elapsed();
         if waited > BOUND {
             return Err(format!("it took {waited:?}"));
         }
-        let Some(answer) = answer else {
-            let silent = Answered { status: None, took: false };
+        let Some(first) = answers.first() else {
+            let silent = Answered { status: None, took: 0 };
             return if is_due(&sent) { Err("an answer was due and none came".to_owned()) } else { Ok(silent) };
         };
-        let told = Told::of(&answer, request)?;
-        self.judge(&told, bad.told.as_deref())?;
-        let took = request.method() == b"POST" && told.status / 100 == 2 && told.member("id").is_some();
-        Ok(Answered { status: Some(told.status), took })
+        self.judge(&Told::of(first, request)?, bad.told.as_deref())?;
+        let took = |answer: &&Answer| {
+            let batch: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            answer.status / 100 == 2 && batch.get("id").is_some()
+        };
+        Ok(Answered { status: Some(first.status), took: answers.iter().filter(took).count() })
     }
 
     fn judge(&self, told: &Told<'_>, named: Option<&str>) -> Result<(), String> {
@@ -210,23 +214,27 @@ impl Party {
     }
 }
 
-/// The first answer, if there is one: what follows may belong to requests that only a server sees in these bytes. If nothing more was to
-/// come, the rest is read to its end.
-fn first_answer(stream: &mut TcpStream, request: Request<'_>, is_all: bool) -> Result<Option<Answer>, String> {
+/// The first answer, if there is one. If nothing more was to come, the others too, as far as they can be read, and what follows to its
+/// end: they may belong to requests that only a server sees in these bytes.
+fn answers(stream: &mut TcpStream, request: Request<'_>, is_all: bool) -> Result<Vec<Answer>, String> {
     let mut reader = wire::Reader::new(&*stream);
+    let mut answers = Vec::new();
     loop {
-        match reader.answer(request)? {
-            Some(answer) if answer.status < 200 => {}
-            None => return Ok(None),
-            Some(answer) if is_all => {
-                drop(reader);
-                return match std::io::copy(stream, &mut std::io::sink()) {
-                    Err(e) if e.kind() != ErrorKind::ConnectionReset => Err(format!("after the answer: {e}")),
-                    Ok(_) | Err(_) => Ok(Some(answer)),
-                };
-            }
-            Some(answer) => return Ok(Some(answer)),
+        match reader.answer(request) {
+            Ok(Some(answer)) if answer.status < 200 => {}
+            Ok(Some(answer)) => answers.push(answer),
+            Ok(None) => return Ok(answers),
+            Err(fault) if answers.is_empty() => return Err(fault),
+            Err(_) => break,
         }
+        if !is_all && !answers.is_empty() {
+            return Ok(answers);
+        }
+    }
+    drop(reader);
+    match std::io::copy(stream, &mut std::io::sink()) {
+        Err(e) if e.kind() != ErrorKind::ConnectionReset => Err(format!("after the answer: {e}")),
+        Ok(_) | Err(_) => Ok(answers),
     }
 }
 
