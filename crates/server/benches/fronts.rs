@@ -76,6 +76,28 @@ const FRONTS: [Front; 4] = [
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    println!("{:<8} {:>14} {:>14} {:>14}", "front", "get", "list of 100", "submit");
+    for front in &FRONTS {
+        let (service, ids) = house().await;
+        let paths: Vec<String> = ids.iter().map(front.get).collect();
+        let get = cost(paths.iter().cycle(), |path| send(&service, front, Method::GET, path, Body::empty())).await;
+        let list =
+            cost(std::iter::repeat(front.list), |path| send(&service, front, Method::GET, path, Body::empty())).await;
+        let submit = match front.submit {
+            // Last, since it adds rows.
+            Some((path, body)) => {
+                let bodies = std::iter::repeat_with(body).take(5_000);
+                let spent = cost(bodies, |body| send(&service, front, Method::POST, path, Body::full(body))).await;
+                format!("{spent:.1?}")
+            }
+            None => "-".to_owned(),
+        };
+        println!("{:<8} {:>14} {:>14} {submit:>14}", front.dialect, format!("{get:.1?}"), format!("{list:.1?}"));
+    }
+}
+
+/// A proxy with so many batches that run: each front has its own, since those that submit add to what later ones list.
+async fn house() -> (ListenerService, Vec<BatchId>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let backend = Arc::new(MemoryBackend::new("here", clock.clone()));
     let options = Options { clock: clock.clone(), ..Options::default() };
@@ -92,24 +114,7 @@ async fn main() {
         ListQuery { window: batchlingua_core::Window { from: 0, size: BATCHES.into() }, ..ListQuery::default() };
     let rows = ledger.page(&query, &all).await.expect("a page").rows;
     let ids: Vec<BatchId> = rows.iter().map(|entry| entry.batch.id.clone()).collect();
-
-    println!("{:<8} {:>14} {:>14} {:>14}", "front", "get", "list of 100", "submit");
-    for front in &FRONTS {
-        let paths: Vec<String> = ids.iter().map(front.get).collect();
-        let get = cost(paths.iter().cycle(), |path| send(&service, front, Method::GET, path, Body::empty())).await;
-        let list =
-            cost(std::iter::repeat(front.list), |path| send(&service, front, Method::GET, path, Body::empty())).await;
-        let submit = match front.submit {
-            // Last, since it adds rows.
-            Some((path, body)) => {
-                let bodies = std::iter::repeat_with(body).take(5_000);
-                let spent = cost(bodies, |body| send(&service, front, Method::POST, path, Body::full(body))).await;
-                format!("{spent:.1?}")
-            }
-            None => "-".to_owned(),
-        };
-        println!("{:<8} {:>14} {:>14} {submit:>14}", front.dialect, format!("{get:.1?}"), format!("{list:.1?}"));
-    }
+    (service, ids)
 }
 
 /// The processor time of one of them.
@@ -160,6 +165,7 @@ fn service(
         observer: Arc::new(Silent),
         limits: Limits::default(),
     });
+    gateway.start();
     let face = Face {
         listener: "main".into(),
         public_url: "http://127.0.0.1:8998".into(),

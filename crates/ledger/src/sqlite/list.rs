@@ -123,7 +123,8 @@ fn narrow(condition: &mut Where, filter: &Filter) {
     }
     if let Some(id) = &filter.id {
         let uuid = id.parse::<Uuid>().map_or_else(|_| id.clone(), |uuid| uuid.to_string());
-        condition.and("(uuid = ? OR native = ?)", [Value::from(uuid), Value::from(id.clone())]);
+        let known = "row IN (SELECT row FROM ids WHERE kind IN ('uuid', 'native') AND text IN (?, ?))";
+        condition.and(known, [Value::from(uuid), Value::from(id.clone())]);
     }
     condition.and_text("user = ?", filter.user.as_deref());
     condition.and_text("program = ?", filter.program.as_deref());
@@ -190,6 +191,13 @@ mod tests {
         let (count, rows) = plans(&ListQuery::default(), &recent);
         for plan in [count, rows] {
             assert!(plan.contains("INTEGER PRIMARY KEY (rowid=?)") && !plan.contains("SCAN"), "{plan}");
+        }
+
+        let one = Filter { id: Some("n".into()), ..Filter::default() };
+        let order = Order { key: SortKey::Modified, descending: true };
+        let (count, rows) = plans(&ListQuery { filter: one, order, ..ListQuery::default() }, &recent);
+        for plan in [count, rows] {
+            assert!(plan.contains("SEARCH ids USING") && !plan.contains("SCAN batches"), "{plan}");
         }
 
         let named = Filter { name: Some("n".into()), ..Filter::default() };
