@@ -11,12 +11,14 @@ use batchlingua_core::{
     Allowed, Batch, BatchId, BatchKind, BatchRef, BatchSpec, BatchState, Controlled, Detail, Effect, Error, ErrorKind,
     Identity, Lines, Log, LogBody, Millis, Missing, Notes, Operation, Outcome, Page, Principal, Reply, Rights, Uuid,
 };
+pub(crate) use batchlingua_testkit::recorded::Answer;
+use batchlingua_testkit::recorded::{recorded_answer, recorded_request};
 use batchlingua_wire::{
     Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, FormLimits, Match, RequestBody, RequestHead, Settings,
     find, read_form,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{Request, Response};
 use serde_json::{Value, json};
 
 use crate::{make_dialect, state};
@@ -87,80 +89,10 @@ pub(crate) fn head(method: &str, target: &str, headers: &[(&str, &str)], face: A
     RequestHead::new("r".into(), &parts, face).expect("a target")
 }
 
-/// Status, headers and body without framing.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-}
-
-fn read_headers(headers: &[httparse::Header<'_>]) -> HeaderMap {
-    let pair = |header: &httparse::Header<'_>| {
-        Some((HeaderName::try_from(header.name).ok()?, HeaderValue::from_bytes(header.value).ok()?))
-    };
-    let mut map = HeaderMap::new();
-    headers.iter().filter_map(pair).for_each(|(name, value)| _ = map.append(name, value));
-    map
-}
-
-fn unframed(headers: &HeaderMap, mut rest: &[u8]) -> Vec<u8> {
-    if !headers.contains_key("transfer-encoding") {
-        let length = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-        return rest[..length.unwrap_or(0).min(rest.len())].to_vec();
-    }
-    let mut body = Vec::new();
-    loop {
-        let Ok(httparse::Status::Complete((start, size))) = httparse::parse_chunk_size(rest) else { panic!("a chunk") };
-        let end = start + usize::try_from(size).expect("a small chunk");
-        body.extend_from_slice(&rest[start..end]);
-        rest = &rest[end + 2..];
-        if size == 0 {
-            return body;
-        }
-    }
-}
-
-fn recorded_answer(bytes: &[u8]) -> Answer {
-    if bytes.is_empty() {
-        return Answer { status: 0, headers: HeaderMap::new(), body: Vec::new() };
-    }
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(at) = response.parse(bytes).expect("a response") else { panic!("a whole head") };
-    if response.code == Some(100) {
-        return recorded_answer(&bytes[at..]);
-    }
-    let headers = read_headers(response.headers);
-    let body = unframed(&headers, &bytes[at..]);
-    Answer { status: response.code.expect("a status"), headers, body }
-}
-
 pub(crate) fn our_answer(response: Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
     let body = body.into_full().expect("a body that is there as a whole").to_vec();
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }
-}
-
-fn request(bytes: &[u8]) -> Option<(http::request::Parts, Bytes)> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut request = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(at) = request.parse(bytes).ok()? else { return None };
-    let headers = read_headers(request.headers);
-    let body = unframed(&headers, &bytes[at..]).into();
-    let mut built = Request::builder().method(request.method?).uri(request.path?).body(()).ok()?;
-    *built.headers_mut() = headers;
-    Some((built.into_parts().0, body))
 }
 
 /// What the front makes of a request.
@@ -196,7 +128,7 @@ fn asker(name: &str, verified: bool) -> Asker {
 
 /// The way of a request as a listener has it: admission, route, body, credentials, decoding.
 pub(crate) fn make(dialect: &dyn Dialect, face: Arc<Face>, bytes: &[u8]) -> Made {
-    let (parts, body) = request(bytes).expect("a request that an HTTP reader takes");
+    let (parts, body) = recorded_request(bytes).expect("a request that an HTTP reader takes");
     let mut head = RequestHead::new("r".into(), &parts, face).expect("a target");
     let answered = |response| Made::Answer(our_answer(response));
     if let Err(response) = dialect.admit(&head) {

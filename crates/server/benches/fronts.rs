@@ -6,18 +6,17 @@
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
-use batchlingua::adapters::ADAPTERS;
 use batchlingua_core::{BatchId, BatchState, Clock, ListQuery, Scope, SystemClock};
 use batchlingua_ledger::Options;
-use batchlingua_router::{
-    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
-    RouteMatch, RouteRule, Routing, Silent,
-};
+use batchlingua_router::ListenerService;
 use batchlingua_testkit::MemoryBackend;
-use batchlingua_wire::{Body, Dialect, Face, Settings};
+use batchlingua_wire::Body;
 use http::{Method, Request};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
+
+#[path = "../tests/matrix/gateway.rs"]
+mod gateway;
 
 const BATCHES: u32 = 1_000;
 const SPAN: Duration = Duration::from_secs(2);
@@ -102,7 +101,7 @@ async fn house() -> (ListenerService, Vec<BatchId>) {
     let backend = Arc::new(MemoryBackend::new("here", clock.clone()));
     let options = Options { clock: clock.clone(), ..Options::default() };
     let ledger = batchlingua_ledger::open("memory:", options).expect("a ledger");
-    let service = service(backend.clone(), ledger.clone(), clock);
+    let service = gateway::service(backend.clone(), ledger.clone(), clock);
     let livy = &FRONTS[1];
     let (path, body) = livy.submit.expect("Livy submits");
     for _ in 0..BATCHES {
@@ -141,38 +140,4 @@ async fn send(service: &ListenerService, front: &Front, method: Method, path: &s
     let answer = service.answer(request.expect("a request")).await;
     assert!(answer.status().is_success(), "{} {method} {path}: {}", front.dialect, answer.status());
     black_box(http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body"));
-}
-
-fn service(
-    backend: Arc<MemoryBackend>,
-    ledger: Arc<dyn batchlingua_core::Ledger>,
-    clock: Arc<dyn Clock>,
-) -> ListenerService {
-    let make = |adapter: &batchlingua_wire::Adapter| -> Option<Arc<dyn Dialect>> {
-        let settings = Settings::new(adapter.name, json!({}));
-        Some(adapter.dialect?(settings).unwrap_or_else(|_| panic!("{}'s defaults are good", adapter.name)))
-    };
-    let dialects: Vec<_> = ADAPTERS.iter().filter_map(make).collect();
-    let names = dialects.iter().map(|dialect| dialect.name().clone()).collect();
-    let gateway = Gateway::new(GatewayParts {
-        dialects,
-        backends: vec![BackendSlot { name: "here".into(), backend, limits: CallLimits::default() }],
-        routing: Routing {
-            rules: vec![RouteRule { matches: RouteMatch::default(), to: "here".into(), policies: Policies::default() }],
-        },
-        ledger,
-        clock,
-        observer: Arc::new(Silent),
-        limits: Limits::default(),
-    });
-    gateway.start();
-    let face = Face {
-        listener: "main".into(),
-        public_url: "http://127.0.0.1:8998".into(),
-        path_prefix: String::new(),
-        csrf: false,
-        single: false,
-        authenticated: false,
-    };
-    gateway.listener(ListenerParts { face, dialects: names, access: Access::default(), auth: Arc::new(Anyone) })
 }

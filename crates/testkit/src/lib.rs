@@ -1,12 +1,13 @@
 //! What the house is tested with; a dev-dependency only.
 //!
 //! Behaviour is tested once, over everybody: [`conformance`] holds what every backend must do, and [`MemoryBackend`], which does it at the
-//! test's word, is the other side for dialects, ledger and router. [`golden`] pins the wire of a dialect to files, [`mutate`] makes the
-//! requests that no client should send. Nothing here waits for time: a test moves the [`ManualClock`] and awaits events.
+//! test's word, is the other side for dialects, ledger and router. [`golden`] pins the wire of a dialect to files, [`recorded`]
+//! reads exchanges with real servers, [`mutate`] makes the requests that no client should send. Nothing here waits for time: a test moves the [`ManualClock`] and awaits events.
 
 pub mod conformance;
 pub mod golden;
 pub mod mutate;
+pub mod recorded;
 
 mod clock;
 mod make;

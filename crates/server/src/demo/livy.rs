@@ -1,6 +1,6 @@
 //! The demo's job as a Livy client submits and follows it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Job, PAGE, Seen,
@@ -34,5 +34,5 @@ pub(super) async fn run(job: &Job<'_>) -> Result<Seen, String> {
 pub(super) async fn submit(job: &Job<'_>, dialect: &str) -> Result<u64, String> {
     let request = json!({ "file": job.program, "args": [job.text], "name": job.name(dialect) });
     let batch = Caller::json(job.server).post(201, "/batches", &request).await?;
-    batch["id"].as_u64().ok_or_else(|| format!("an id was expected in {batch}", batch = Value::to_string(&batch)))
+    batch["id"].as_u64().ok_or_else(|| format!("an id was expected in {batch}"))
 }

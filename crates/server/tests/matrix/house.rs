@@ -1,20 +1,18 @@
-//! A proxy with all dialects on one listener, in process, over one backend.
+//! What clients send to the proxy of `gateway` and are answered, and what its ledger knows beside that.
 
 use std::sync::Arc;
 
-use batchlingua::adapters::ADAPTERS;
-use batchlingua_core::{Backend, BatchId, BatchRef, Clock, Ledger, NativeId, Scope, SystemClock};
+use batchlingua_core::{BatchId, BatchRef, Clock, Ledger, NativeId, Scope, SystemClock};
 use batchlingua_ledger::Options;
-use batchlingua_router::{
-    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
-    RouteMatch, RouteRule, Routing, Silent,
-};
+use batchlingua_router::ListenerService;
 use batchlingua_testkit::conformance::Rig;
-use batchlingua_wire::{Body, Dialect, Face, Settings};
+use batchlingua_wire::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use serde_json::Value;
+
+use crate::gateway::service;
 
 /// What a client sends.
 #[derive(Clone, Debug)]
@@ -75,34 +73,8 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = Options { clock: clock.clone(), ..Options::default() };
         let ledger = batchlingua_ledger::open("memory:", options).expect("a ledger");
-        let backend: Arc<dyn Backend> = rig.backend();
-        let make = |adapter: &batchlingua_wire::Adapter| -> Option<Arc<dyn Dialect>> {
-            let made = adapter.dialect?(Settings::new(adapter.name, serde_json::json!({})));
-            Some(made.unwrap_or_else(|_| panic!("the defaults of {} are good", adapter.name)))
-        };
-        let dialects: Vec<_> = ADAPTERS.iter().filter_map(make).collect();
-        let names = dialects.iter().map(|dialect| dialect.name().clone()).collect();
-        let matches = RouteMatch::default();
-        let gateway = Gateway::new(GatewayParts {
-            dialects,
-            backends: vec![BackendSlot { name: "here".into(), backend, limits: CallLimits::default() }],
-            routing: Routing { rules: vec![RouteRule { matches, to: "here".into(), policies: Policies::default() }] },
-            ledger: ledger.clone(),
-            clock,
-            observer: Arc::new(Silent),
-            limits: Limits::default(),
-        });
-        gateway.start();
-        let face = Face {
-            listener: "main".into(),
-            public_url: "http://127.0.0.1:8998".into(),
-            path_prefix: String::new(),
-            csrf: false,
-            single: false,
-            authenticated: false,
-        };
-        let parts = ListenerParts { face, dialects: names, access: Access::default(), auth: Arc::new(Anyone) };
-        Self { rig, ledger, service: gateway.listener(parts) }
+        let service = service(rig.backend(), ledger.clone(), clock);
+        Self { rig, ledger, service }
     }
 
     pub(crate) async fn ask(&self, ask: &Ask) -> Heard {

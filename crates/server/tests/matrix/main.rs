@@ -6,6 +6,7 @@
 
 mod behaviours;
 mod dli;
+mod gateway;
 mod house;
 mod rigs;
 mod voices;

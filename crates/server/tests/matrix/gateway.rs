@@ -1,0 +1,41 @@
+//! All dialects on one listener, in process, over one backend: for the matrix and for the bench `fronts`.
+
+use std::sync::Arc;
+
+use batchlingua::adapters::ADAPTERS;
+use batchlingua_core::{Backend, Clock, Ledger};
+use batchlingua_router::{
+    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
+    RouteMatch, RouteRule, Routing, Silent,
+};
+use batchlingua_wire::{Dialect, Face, Settings};
+
+/// A proxy that runs, every dialect with its defaults.
+pub(crate) fn service(backend: Arc<dyn Backend>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> ListenerService {
+    let make = |adapter: &batchlingua_wire::Adapter| -> Option<Arc<dyn Dialect>> {
+        let made = adapter.dialect?(Settings::new(adapter.name, serde_json::json!({})));
+        Some(made.unwrap_or_else(|_| panic!("the defaults of {} are good", adapter.name)))
+    };
+    let dialects: Vec<_> = ADAPTERS.iter().filter_map(make).collect();
+    let names = dialects.iter().map(|dialect| dialect.name().clone()).collect();
+    let matches = RouteMatch::default();
+    let gateway = Gateway::new(GatewayParts {
+        dialects,
+        backends: vec![BackendSlot { name: "here".into(), backend, limits: CallLimits::default() }],
+        routing: Routing { rules: vec![RouteRule { matches, to: "here".into(), policies: Policies::default() }] },
+        ledger,
+        clock,
+        observer: Arc::new(Silent),
+        limits: Limits::default(),
+    });
+    gateway.start();
+    let face = Face {
+        listener: "main".into(),
+        public_url: "http://127.0.0.1:8998".into(),
+        path_prefix: String::new(),
+        csrf: false,
+        single: false,
+        authenticated: false,
+    };
+    gateway.listener(ListenerParts { face, dialects: names, access: Access::default(), auth: Arc::new(Anyone) })
+}
