@@ -8,8 +8,8 @@ use futures_core::Stream;
 use uuid::Uuid;
 
 use crate::{
-    Action, BackendName, Batch, BatchSpec, Capabilities, Context, Cursor, Detail, Effect, Error, Fate, Log, LogQuery,
-    NativeId, Page, Payload, Principal, Project, Result,
+    Action, BackendName, Batch, BatchSpec, Capabilities, Context, Cursor, Detail, DialectName, Effect, Error, Fate,
+    Log, LogQuery, Millis, NativeId, Page, Payload, Principal, Project, Result,
 };
 
 /// Batches as they change, from a backend that can tell by itself.
@@ -31,7 +31,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError>;
 
     /// Whether a submit of unknown outcome went through.
-    async fn look_up(&self, ctx: &Context, marker: &Marker) -> Result<Sighting>;
+    async fn look_up(&self, ctx: &Context, sought: &Sought) -> Result<Sighting>;
 
     /// One batch as it is now.
     async fn get(&self, ctx: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>>;
@@ -60,6 +60,19 @@ pub struct Marker {
     pub name: Option<String>,
 }
 
+/// A submit of unknown outcome.
+#[derive(Clone, Debug)]
+pub struct Sought {
+    /// What it was marked by.
+    pub marker: Marker,
+    /// It was not sent before this.
+    pub since: Millis,
+    /// The project that it was sent for.
+    pub project: Option<Project>,
+    /// What it was to run, with secrets masked.
+    pub spec: Arc<BatchSpec>,
+}
+
 /// A batch that is to be submitted, with the ids that it will have.
 #[derive(Clone, Debug)]
 pub struct Intent {
@@ -73,6 +86,8 @@ pub struct Intent {
     pub files: Arc<Vec<Payload>>,
     /// Who submits it.
     pub principal: Principal,
+    /// The client's dialect.
+    pub dialect: DialectName,
     /// The project that it came with.
     pub project: Option<Project>,
 }
@@ -82,6 +97,8 @@ pub struct Intent {
 pub struct Plan {
     /// What it was made from.
     pub intent: Intent,
+    /// The line and headers of the request as they will be sent, for people: credentials are masked. Empty where it is no HTTP.
+    pub head: String,
     /// The request as it will be sent, in the backend's own terms.
     pub request: Bytes,
     /// What becomes of each field that the client gave.

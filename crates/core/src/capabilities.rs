@@ -25,6 +25,10 @@ pub struct Capabilities {
     pub revival: Revival,
     /// Whether a read is so cheap (this process's own memory and disk) that lists may ask for every row.
     pub cheap_reads: bool,
+    /// Whether it is asked with the credentials of whoever asks the proxy.
+    pub caller_credentials: bool,
+    /// How long an action may take there, if longer than other calls: Livy's DELETE answers when the job has ended.
+    pub slow_actions: Option<Duration>,
 }
 
 /// How a submit is found again after an unknown outcome.

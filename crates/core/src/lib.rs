@@ -15,13 +15,14 @@ mod context;
 mod error;
 mod identity;
 mod ledger;
+mod mapping;
 mod names;
 mod operation;
 pub mod redact;
 mod spec;
 mod state;
 
-pub use backend::{Backend, Changes, Intent, Marker, Plan, Sighting, SubmitError};
+pub use backend::{Backend, Changes, Intent, Marker, Plan, Sighting, Sought, SubmitError};
 pub use batch::{
     App, Batch, Controlled, Effect, KeptLog, Log, LogBody, Native, Notes, Outcome, Page, Reply, Step, Times,
 };
@@ -33,6 +34,7 @@ pub use ledger::{
     Bound, Claim, Entry, Health, Holder, Intended, KeyClaim, Lease, Ledger, NativeIdentity, NewIntent, Observation,
     Phase, Retention, Scope, Verdict,
 };
+pub use mapping::{Clients, ConfFate, ConfRule, FILE_LISTS, FieldValue, Line, Load, Mapping, PathMap, Place};
 pub use names::{
     BackendName, BatchId, BatchRef, Cursor, DialectName, ListenerName, Millis, NativeId, Project, RequestId, RowId,
 };

@@ -37,7 +37,7 @@ use crate::dialect::DliDialect;
 const NAME: &str = "dli";
 
 /// DLI.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None };
+pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
 
 /// `[dialect.dli]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ use crate::{dialect::KylinDialect, list::LegacyVersion};
 const NAME: &str = "kylin";
 
 /// Kylin.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None };
+pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
 
 /// `[dialect.kylin]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

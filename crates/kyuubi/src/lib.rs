@@ -36,7 +36,7 @@ use crate::dialect::KyuubiDialect;
 const NAME: &str = "kyuubi";
 
 /// Kyuubi.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None };
+pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
 
 /// `[dialect.kyuubi]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

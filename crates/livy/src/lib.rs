@@ -34,7 +34,7 @@ use crate::dialect::LivyDialect;
 const NAME: &str = "livy";
 
 /// Livy.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None };
+pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
 
 /// `[dialect.livy]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use std::{
 use async_trait::async_trait;
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, Capabilities, Changes, Clock, Context, Cursor, Detail, Effect, Error,
-    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marker, Marking, Missing, NativeId, Page, Plan,
-    Result, Revival, Sighting, SubmitError, Uuid,
+    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, NativeId, Page, Plan, Result,
+    Revival, Sighting, Sought, SubmitError, Uuid,
 };
 use futures_util::stream;
 use tokio::{
@@ -119,6 +119,8 @@ fn capabilities() -> Capabilities {
         settle: Duration::ZERO,
         revival: Revival::Never,
         cheap_reads: true,
+        caller_credentials: false,
+        slow_actions: None,
     }
 }
 
@@ -211,8 +213,8 @@ impl Backend for LocalBackend {
         }
     }
 
-    async fn look_up(&self, _: &Context, marker: &Marker) -> Result<Sighting> {
-        let id = marker.uuid;
+    async fn look_up(&self, _: &Context, sought: &Sought) -> Result<Sighting> {
+        let id = sought.marker.uuid;
         self.with_jobs(move |jobs| jobs.look_up(id)).await
     }
 

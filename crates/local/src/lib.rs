@@ -35,14 +35,14 @@ pub use config::Config;
 pub use runner::{RUN_JOB, run_job};
 
 /// The adapter's row: a platform without a dialect of its own.
-pub const ADAPTER: Adapter = Adapter { name: "local", dialect: None, platform: Some(platform) };
+pub const ADAPTER: Adapter = Adapter { name: "local", dialect: None, platform: Some(platform), mappings: &[] };
 
 fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
     let config = Config::read(settings)?;
     Ok(Box::new(move |open| {
         Box::pin(async move {
             let backend = LocalBackend::new(open.name, config, open.clock).await?;
-            Ok(Platform { backend: Arc::new(backend) })
+            Ok(Platform::new(Arc::new(backend)))
         })
     }))
 }

@@ -57,7 +57,7 @@ impl Planner<'_> {
             fate.treatment = Treatment::Staged(application.uri);
         }
         let request = serde_json::to_vec_pretty(&launch).expect("a launch has text keys only").into();
-        Ok(Plan { intent, request, fates })
+        Ok(Plan { intent, head: String::new(), request, fates })
     }
 
     fn with_spark(&self, spec: &BatchSpec, named: &Named, spark: &Spark) -> (Launch, Vec<Fate>) {

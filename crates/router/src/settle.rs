@@ -15,7 +15,7 @@ use std::{
 };
 
 use batchlingua_core::{
-    Batch, BatchId, Detail, Entry, Error, ErrorKind, Lease, Phase, Result, RowId, Sighting, Verdict,
+    Batch, BatchId, Detail, Entry, Error, ErrorKind, Lease, Phase, Result, RowId, Sighting, Sought, Verdict,
 };
 use tokio::time::{Instant, sleep};
 
@@ -157,12 +157,13 @@ pub(crate) fn refused(error: &Error) -> Verdict {
 /// Looks for a submit of unknown outcome until it is known.
 pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry, held: &Held<'_>) -> Resolution {
     let can = stack.can();
+    let sought = sought(entry);
     let (began, mut pause, mut negative, mut others) = (Instant::now(), FIRST_PAUSE, 0, false);
     loop {
         let ctx = gateway.own_context(LOOK);
         let look = tokio::select! {
             () = gateway.stop.cancelled() => return Resolution::Open,
-            look = stack.look_up(&ctx, &entry.marker) => look,
+            look = stack.look_up(&ctx, &sought) => look,
         };
         let not = match look {
             Ok(Sighting::Found(batch)) => {
@@ -205,6 +206,16 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
         }
         gateway.pause(pause).await;
         pause = longer(pause);
+    }
+}
+
+fn sought(entry: &Entry) -> Sought {
+    let batch = &entry.batch;
+    Sought {
+        marker: entry.marker.clone(),
+        since: batch.times.created,
+        project: batch.project.clone(),
+        spec: batch.spec.clone(),
     }
 }
 

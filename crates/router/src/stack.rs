@@ -14,7 +14,7 @@ use std::{
 
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, Capabilities, Changes, Context, Cursor, Detail, Effect, Error, ErrorKind,
-    Intent, Log, LogBody, LogQuery, Marker, Millis, NativeId, Page, Plan, Result, Sighting, SubmitError,
+    Intent, Log, LogBody, LogQuery, Millis, NativeId, Page, Plan, Result, Sighting, Sought, SubmitError,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tower::{
@@ -48,7 +48,7 @@ impl Default for CallLimits {
 enum Call {
     Probe,
     Submit(Box<Plan>),
-    LookUp(Marker),
+    LookUp(Sought),
     Get(NativeId, Detail),
     Scan(Option<Cursor>),
     Log(NativeId, LogQuery),
@@ -122,7 +122,7 @@ impl Service<(Context, Call)> for BackendService {
             let answer = match call {
                 Call::Probe => Answer::Capabilities(backend.probe(&ctx).await?),
                 Call::Submit(plan) => Answer::Submit(backend.submit(&ctx, *plan).await.map(Box::new)),
-                Call::LookUp(marker) => Answer::Sighting(backend.look_up(&ctx, &marker).await?),
+                Call::LookUp(sought) => Answer::Sighting(backend.look_up(&ctx, &sought).await?),
                 Call::Get(id, detail) => Answer::Batch(Box::new(backend.get(&ctx, &id, detail).await?)),
                 Call::Scan(after) => Answer::Page(backend.scan(&ctx, after).await?),
                 Call::Log(id, query) => Answer::Log(backend.log(&ctx, &id, &query).await?),
@@ -269,8 +269,8 @@ impl Stack {
         }
     }
 
-    pub(crate) async fn look_up(&self, ctx: &Context, marker: &Marker) -> Result<Sighting> {
-        match self.run(ctx, Call::LookUp(marker.clone())).await?.answer {
+    pub(crate) async fn look_up(&self, ctx: &Context, sought: &Sought) -> Result<Sighting> {
+        match self.run(ctx, Call::LookUp(sought.clone())).await?.answer {
             Answer::Sighting(sighting) => Ok(sighting),
             _ => unreachable!("a look-up answers a sighting"),
         }

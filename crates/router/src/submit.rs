@@ -124,6 +124,7 @@ fn wish(
         spec: spec.clone(),
         files: Arc::new(submission.files),
         principal: ctx.principal.clone(),
+        dialect: ctx.dialect.clone(),
         project: submission.project.clone(),
     });
     let plan = plan.and_then(|mut plan| {

@@ -14,5 +14,5 @@ mod make;
 mod memory_backend;
 
 pub use clock::ManualClock;
-pub use make::{context, fates, intent, marker};
+pub use make::{context, fates, intent, marker, sought};
 pub use memory_backend::{MemoryBackend, Numbering, OnCancel, Point, SubmitFault};

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchlingua_core::{BatchSpec, Context, Fate, Field, Intent, Marker, Principal, Rights, Treatment, Uuid};
+use batchlingua_core::{
+    BatchSpec, Context, Fate, Field, Intent, Marker, Millis, Principal, Rights, Sought, Treatment, Uuid,
+};
 
 /// Anybody's request, due in a minute.
 pub fn context() -> Context {
@@ -26,6 +28,11 @@ pub fn marker() -> Marker {
     Marker { uuid: Uuid::new_v4(), name: None }
 }
 
+/// What was sent under this marker, whenever that was.
+pub fn sought(marker: &Marker) -> Sought {
+    Sought { marker: marker.clone(), since: Millis(0), project: None, spec: Arc::default() }
+}
+
 /// An intent to run this under this marker.
 pub fn intent(marker: Marker, spec: BatchSpec) -> Intent {
     Intent {
@@ -34,6 +41,7 @@ pub fn intent(marker: Marker, spec: BatchSpec) -> Intent {
         spec: Arc::new(spec),
         files: Arc::default(),
         principal: context().principal,
+        dialect: context().dialect,
         project: None,
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, BatchSpec, BatchState, Capabilities, Changes, Clock, Context, Cursor, Detail,
-    Effect, Error, ErrorKind, Field, Intent, Log, LogQuery, LogSource, Marker, NativeId, Page, Plan, Result, Sighting,
+    Effect, Error, ErrorKind, Field, Intent, Log, LogQuery, LogSource, NativeId, Page, Plan, Result, Sighting, Sought,
     SubmitError,
 };
 use futures_util::stream;
@@ -287,7 +287,7 @@ impl Backend for MemoryBackend {
     fn plan(&self, intent: Intent) -> Result<Plan> {
         let request = format!("run {}\n{}", intent.marker.uuid, describe_spec(&intent.spec)).into();
         let fates = fates(&intent.spec, &self.world().lost);
-        Ok(Plan { intent, request, fates })
+        Ok(Plan { intent, head: String::new(), request, fates })
     }
 
     async fn submit(&self, _: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
@@ -297,10 +297,10 @@ impl Backend for MemoryBackend {
         decided
     }
 
-    async fn look_up(&self, _: &Context, marker: &Marker) -> Result<Sighting> {
+    async fn look_up(&self, _: &Context, sought: &Sought) -> Result<Sighting> {
         self.gates.pass(Point::LookUp).await;
         let world = self.world();
-        world.reach().map(|()| world.look_up(marker))
+        world.reach().map(|()| world.look_up(&sought.marker))
     }
 
     async fn get(&self, _: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>> {

@@ -13,7 +13,7 @@ use batchlingua_core::{
 use batchlingua_testkit::{
     ManualClock, MemoryBackend, Numbering, OnCancel, Point, SubmitFault,
     conformance::{self, Job, Rig},
-    context, intent, marker,
+    context, intent, marker, sought,
 };
 use futures_util::StreamExt;
 
@@ -106,7 +106,7 @@ async fn a_submit_fails_in_every_way_that_there_is() {
         let marker = marker();
         let plan = backend.plan(intent(marker.clone(), spec("a"))).expect("a plan");
         let error = backend.submit(&context(), plan).await.expect_err("it fails");
-        let sighting = backend.look_up(&context(), &marker).await.expect("a look");
+        let sighting = backend.look_up(&context(), &sought(&marker)).await.expect("a look");
         match (fault, error, sighting) {
             (NotSent, SubmitError::NotSent(_), Sighting::Absent { others_seen: false }) => {}
             (Refused, SubmitError::Refused(_), Sighting::Absent { others_seen: false }) => {}
@@ -116,7 +116,7 @@ async fn a_submit_fails_in_every_way_that_there_is() {
             (UnknownAndLate, SubmitError::Unknown(_), Sighting::Absent { .. }) => {
                 assert_eq!(backend.jobs_created(), 0);
                 assert_eq!(backend.deliver_late().len(), 1);
-                let later = backend.look_up(&context(), &marker).await.expect("a look");
+                let later = backend.look_up(&context(), &sought(&marker)).await.expect("a look");
                 assert!(matches!(later, Sighting::Found(_)), "{later:?}");
             }
             (fault, error, sighting) => panic!("{fault:?} gave {error:?} and {sighting:?}"),
@@ -145,7 +145,7 @@ async fn a_job_is_found_by_the_name_that_was_sent_for_it() {
     let plan = backend.plan(intent(named("bl-1"), spec("mine"))).expect("a plan");
     let batch = backend.submit(&context(), plan).await.expect("accepted");
     assert_eq!(batch.spec.name.as_deref(), Some("bl-1"), "the wire's name");
-    let sighting = backend.look_up(&context(), &named("bl-1")).await.expect("a look");
+    let sighting = backend.look_up(&context(), &sought(&named("bl-1"))).await.expect("a look");
     assert!(matches!(sighting, Sighting::Found(found) if found.id == batch.id));
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use batchlingua_core::{
-    Backend, BackendName, BatchId, BatchRef, BatchSpec, Clock, Credentials, DialectName, Error, Field, FieldClass, Log,
-    LogBody, Operation, Outcome, Project, Reply, Result,
+    Backend, BackendName, BatchId, BatchRef, BatchSpec, Clock, Context, Credentials, DialectName, Error, Field,
+    FieldClass, Log, LogBody, Mapping, Operation, Outcome, Project, Reply, Result,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use http::{Response, StatusCode};
@@ -59,6 +60,18 @@ pub trait Dialect: Send + Sync + 'static {
     /// find those batches by it whoever they are and whichever projects there are.
     fn unscoped_project(&self) -> Option<&str> {
         None
+    }
+
+    /// Every field of a submit in this dialect, and what it means in the model.
+    fn fields(&self) -> &'static [WireField] {
+        &[]
+    }
+
+    /// Whether this call is not answered here but passed on untouched to a backend of this dialect, where there is one for that
+    /// (`[dialect.NAME] relay`): its body is then neither read nor decoded.
+    fn is_relayed(&self, head: &RequestHead) -> bool {
+        let _ = head;
+        false
     }
 
     /// What it means that a backend of another dialect does not get this extension of a submit. `None`: nothing, since fields of the model
@@ -121,10 +134,57 @@ pub enum Decoded {
     Relay(Response<Body>),
 }
 
+/// A field of a submit, as its dialect calls it.
+#[derive(Clone, Copy, Debug)]
+pub struct WireField {
+    /// Its name there.
+    pub name: &'static str,
+    /// What it is in the model.
+    pub meaning: Meaning,
+    /// What a reader of the documentation should know beside that; may be empty.
+    pub note: &'static str,
+}
+
+/// What a field of a submit is in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// This field.
+    Field(Field),
+    /// Only its dialect knows it; a backend of another one does not get it, which means this. `None`: nothing is lost by that.
+    Own(Option<FieldClass>),
+    /// It says how the submit is to be taken, and is answered by the proxy itself.
+    Proxy,
+}
+
 /// What a platform offers.
 pub struct Platform {
     /// Batches.
     pub backend: Arc<dyn Backend>,
+    /// Calls that are passed on untouched.
+    pub relay: Option<Arc<dyn Relay>>,
+}
+
+impl Platform {
+    /// One that passes nothing on.
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, relay: None }
+    }
+}
+
+/// Passes calls of its own dialect on, streamed both ways.
+#[async_trait]
+pub trait Relay: Send + Sync + 'static {
+    /// The platform's answer. The response's headers are those that a client may see: hop headers are gone, its own addresses are the proxy's.
+    async fn relay(&self, ctx: &Context, request: RelayRequest) -> Result<Response<Body>>;
+}
+
+/// A call that is passed on.
+#[derive(Debug)]
+pub struct RelayRequest {
+    /// Its head, with everything that the client sent.
+    pub head: Arc<RequestHead>,
+    /// Its body as it comes.
+    pub body: Body,
 }
 
 /// What a platform is opened with.
@@ -153,4 +213,6 @@ pub struct Adapter {
     pub dialect: Option<DialectMaker>,
     /// Checks `[backend.<any>]` of this kind.
     pub platform: Option<PlatformMaker>,
+    /// What its platform makes of each field of a submit; of several, one for each way of running.
+    pub mappings: &'static [&'static Mapping],
 }

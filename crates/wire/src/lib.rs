@@ -19,7 +19,8 @@ mod route;
 mod settings;
 
 pub use adapter::{
-    Adapter, Decoded, Dialect, DialectMaker, OpenContext, Opener, Ownership, Platform, PlatformMaker, encode_reply,
+    Adapter, Decoded, Dialect, DialectMaker, Meaning, OpenContext, Opener, Ownership, Platform, PlatformMaker, Relay,
+    RelayRequest, WireField, encode_reply,
 };
 pub use basic::basic_credentials;
 pub use body::{Body, BodyError, Part, RequestBody};

@@ -34,6 +34,7 @@ pub(crate) fn intent(spec: BatchSpec) -> Intent {
         spec: Arc::new(spec),
         files: Arc::default(),
         principal: Principal::unverified("ana"),
+        dialect: "livy".into(),
         project: None,
     }
 }

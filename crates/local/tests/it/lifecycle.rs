@@ -7,6 +7,8 @@ use batchlingua_core::{
     Uuid,
 };
 
+use batchlingua_testkit::sought;
+
 use crate::support::{Ground, context, executable, intent, shell};
 
 #[tokio::test]
@@ -67,7 +69,7 @@ async fn jobs_run_in_order_within_the_limit_and_too_many_are_refused() {
         Err(SubmitError::NotSent(error)) => assert!(matches!(error.kind, ErrorKind::Throttled { .. }), "{error:?}"),
         other => panic!("{other:?}"),
     }
-    let sighting = house.backend.look_up(&context(), &marker).await.expect("a look");
+    let sighting = house.backend.look_up(&context(), &sought(&marker)).await.expect("a look");
     assert!(matches!(sighting, Sighting::Absent { others_seen: true }), "{sighting:?}");
     gate.open().await;
     for id in [&first, &second, &third] {
@@ -86,12 +88,12 @@ async fn a_repeated_submit_is_the_same_job() {
     house.ended(&first).await;
     assert_eq!(house.submit(intent.clone()).await, first);
     assert_eq!(fs::read_to_string(once).expect("written"), "ran\n");
-    match house.backend.look_up(&context(), &intent.marker).await.expect("a look") {
+    match house.backend.look_up(&context(), &sought(&intent.marker)).await.expect("a look") {
         Sighting::Found(batch) => assert_eq!((batch.id, batch.state), (first, BatchState::Succeeded)),
         other => panic!("{other:?}"),
     }
     let unknown = Marker { uuid: Uuid::nil(), name: None };
-    let sighting = house.backend.look_up(&context(), &unknown).await.expect("a look");
+    let sighting = house.backend.look_up(&context(), &sought(&unknown)).await.expect("a look");
     assert!(matches!(sighting, Sighting::Absent { .. }));
 }
 
@@ -112,7 +114,7 @@ async fn what_cannot_be_made_leaves_nothing_behind() {
     let marker = plan.intent.marker.clone();
     let error = house.backend.submit(&context(), plan).await.expect_err("the upload is gone");
     assert!(matches!(error, SubmitError::NotSent(_)), "{error:?}");
-    let sighting = house.backend.look_up(&context(), &marker).await.expect("a look");
+    let sighting = house.backend.look_up(&context(), &sought(&marker)).await.expect("a look");
     assert!(matches!(sighting, Sighting::Absent { .. }));
     let left: Vec<_> = fs::read_dir(ground.path("jobs")).expect("there").flatten().map(|e| e.file_name()).collect();
     assert_eq!(left, [".lock"]);

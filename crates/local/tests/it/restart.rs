@@ -8,6 +8,7 @@ use std::{
 
 use batchlingua_core::{Backend, BatchState, Lines, NativeId, SubmitError, SystemClock, Uuid};
 use batchlingua_local::{Config, LocalBackend};
+use batchlingua_testkit::sought;
 
 use crate::{
     cancel::kill_runner,
@@ -193,7 +194,7 @@ async fn remainders_are_swept_up_and_strangers_left_alone() {
     // Its job may have run: it is neither absent nor to be made again.
     let mut intent = shell("true");
     intent.marker.uuid = Uuid::from_u128(0x22222222_2222_4222_8222_222222222222);
-    assert!(house.backend.look_up(&context(), &intent.marker).await.is_err());
+    assert!(house.backend.look_up(&context(), &sought(&intent.marker)).await.is_err());
     let plan = house.backend.plan(intent).expect("a plan");
     let refused = house.backend.submit(&context(), plan).await;
     assert!(matches!(refused, Err(SubmitError::Unknown(_))), "{refused:?}");

@@ -171,6 +171,7 @@ async fn a_batch_that_is_seen_again_leaves_unknown() {
             spec: Arc::new(spec("a")),
             files: Arc::default(),
             principal: context().principal,
+            dialect: context().dialect,
             project: None,
         };
         house.backend.submit(&context(), house.backend.plan(intent).expect("a plan")).await.expect("back");

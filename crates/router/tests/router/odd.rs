@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use batchlingua_core::{
     Action, Backend, Batch, BatchState, Capabilities, Changes, Context, Cursor, Detail, Effect, Intent, Log, LogQuery,
-    Marker, NativeId, Page, Plan, Result, Sighting, SubmitError,
+    NativeId, Page, Plan, Result, Sighting, Sought, SubmitError,
 };
 use batchlingua_testkit::MemoryBackend;
 
@@ -65,8 +65,8 @@ impl Backend for Odd {
         }
     }
 
-    async fn look_up(&self, ctx: &Context, marker: &Marker) -> Result<Sighting> {
-        self.inner.look_up(ctx, marker).await
+    async fn look_up(&self, ctx: &Context, sought: &Sought) -> Result<Sighting> {
+        self.inner.look_up(ctx, sought).await
     }
 
     async fn get(&self, ctx: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>> {

@@ -46,6 +46,7 @@ async fn job_of(house: &House, entry: &Entry) {
         spec: Arc::new(spec("left")),
         files: Arc::default(),
         principal: Principal::unverified("ana"),
+        dialect: "livy".into(),
         project: None,
     };
     let plan = house.backend.plan(intent).expect("a plan");

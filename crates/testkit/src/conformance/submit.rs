@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use batchlingua_core::{Detail, Marking, Sighting, SubmitError};
 
 use super::{Job, Rig, get, submit, submit_as, walk};
-use crate::{context, intent, marker};
+use crate::{context, intent, marker, sought};
 
 pub(super) async fn all(rig: &dyn Rig) {
     a_submit_is_seen_by_its_id(rig).await;
@@ -35,7 +35,7 @@ pub async fn a_submit_is_seen_by_its_id(rig: &dyn Rig) {
 /// A submit of unknown outcome is settled by its marker.
 pub async fn a_submit_is_seen_by_its_marker(rig: &dyn Rig) {
     let job = submit(rig, Job::Runs).await;
-    let sighting = rig.backend().look_up(&context(), &job.marker).await.expect("a look");
+    let sighting = rig.backend().look_up(&context(), &sought(&job.marker)).await.expect("a look");
     match (rig.backend().capabilities().marking, sighting) {
         (Marking::None, Sighting::CannotTell) => {}
         (Marking::Idempotent | Marking::Findable, Sighting::Found(batch)) => assert_eq!(batch.id, *job.id()),
@@ -67,7 +67,7 @@ pub async fn a_walk_shows_each_job_once(rig: &dyn Rig) {
 /// Absence is told as such, and whether the look saw anything at all.
 pub async fn a_marker_never_sent_is_not_found(rig: &dyn Rig) {
     let other = submit(rig, Job::Runs).await;
-    let sighting = rig.backend().look_up(&context(), &marker()).await.expect("a look");
+    let sighting = rig.backend().look_up(&context(), &sought(&marker())).await.expect("a look");
     match (rig.backend().capabilities().marking, sighting) {
         (Marking::None, Sighting::CannotTell) => {}
         (Marking::Idempotent | Marking::Findable, Sighting::Absent { others_seen }) => {

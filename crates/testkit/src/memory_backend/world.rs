@@ -273,5 +273,7 @@ fn everything() -> Capabilities {
         settle: Duration::from_secs(30),
         revival: Revival::Never,
         cheap_reads: false,
+        caller_credentials: false,
+        slow_actions: None,
     }
 }
