@@ -15,6 +15,7 @@ mod form;
 mod head;
 pub mod java;
 mod json;
+mod native;
 mod route;
 mod settings;
 
@@ -28,5 +29,6 @@ pub use coding::{Coding, decode_body, encode_body};
 pub use form::{FormLimits, read_form};
 pub use head::{Asker, Face, Query, RequestHead, Target};
 pub use json::{JsonFault, JsonFaultKind, Kind, Member, Members, Place, Value, check_depth, decode_text};
+pub use native::NativeObject;
 pub use route::{BodyKind, Match, Miss, Route, find};
 pub use settings::{ConfigError, Settings, parse_bytes, parse_duration};
