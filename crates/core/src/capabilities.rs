@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Action, Revival};
+use crate::{Action, NativeIds, Revival};
 
 /// What a backend can do, as last probed.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub actions: ActionSet,
     /// How a submit is found again.
     pub marking: Marking,
+    /// What its ids are worth.
+    pub ids: NativeIds,
     /// How long after a submit of unknown outcome its absence is not yet believed.
     pub settle: Duration,
     /// Whether a failed batch may come back to life there.

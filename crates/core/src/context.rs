@@ -1,6 +1,7 @@
 //! Who asks, by which way, and until when.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -24,6 +25,10 @@ pub struct Context {
     pub project: Option<Project>,
     /// The caller's own credentials, where a backend is configured to use them.
     pub caller: Option<Arc<Credentials>>,
+    /// The client's address, which HTTP backends are told as `X-Real-IP`. Work that no client asked for has none.
+    pub client: Option<IpAddr>,
+    /// The client's `traceparent`, which is sent on to HTTP backends as it is; who reads it has checked its form.
+    pub trace: Option<Arc<str>>,
     /// When the answer is due.
     pub deadline: Instant,
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     App, BackendName, Batch, BatchId, BatchRef, BatchSpec, BatchState, DialectName, Error, Fate, KeptLog, ListQuery,
-    ListenerName, Marker, Millis, NativeId, Page, Principal, Project, Replay, Result, Revival, RowId, Times,
+    ListenerName, Marker, Millis, NativeId, Page, Principal, Project, Replay, Result, Revival, RowId, Times, redact,
 };
 
 /// The ledger. Every method that changes something is durable when it returns.
@@ -29,6 +29,14 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// The rows of batches that were seen on a backend; made where there is none and `foreign` is asked for.
     async fn bind(&self, backend: &BackendName, seen: &[NativeIdentity]) -> Result<Vec<Bound>>;
+
+    /// Whether what a look-up found by the name of this open intent may be its batch: not if that is another submit's, or was seen on the
+    /// backend before the intent was written.
+    async fn may_be_ours(&self, row: RowId, seen: &NativeIdentity) -> Result<bool>;
+
+    /// The backend has shown another batch under the native id of this row ([`Entry::is_another`]): the row gives the id up, so that it is
+    /// asked for no more under it. A row that has done so, or is gone, is left as it is.
+    async fn retire(&self, row: RowId) -> Result<()>;
 
     /// Never backwards; the rows as they now stand, in the order given.
     async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>>;
@@ -205,6 +213,21 @@ pub struct NativeIdentity {
     pub batch: Arc<Batch<NativeId>>,
     /// Make a row where there is none.
     pub foreign: bool,
+    /// What the backend's ids are worth.
+    pub ids: NativeIds,
+}
+
+/// What a backend's own ids are worth as names of its batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NativeIds {
+    /// An id is never another batch's.
+    #[default]
+    Unique,
+    /// Integers that a server may count anew when it is restarted, so that an id can become another batch's.
+    Reused {
+        /// Clients of this backend hold them: they are ordinals here too, where they are free.
+        adopt: bool,
+    },
 }
 
 /// What became of one [`NativeIdentity`].
@@ -250,6 +273,28 @@ pub struct Entry {
     pub unmapped: Arc<Vec<String>>,
     /// When the submit was refused or failed: why.
     pub refusal: Option<String>,
+}
+
+impl Entry {
+    /// The name that the backend knows the batch by.
+    pub fn wire_name(&self) -> Option<&str> {
+        given(self.marker.name.as_deref().or(self.batch.spec.name.as_deref()))
+    }
+
+    /// Whether what the backend shows under this row's native id is another batch: both have names or applications, and they differ. To be
+    /// asked only where ids are [`NativeIds::Reused`].
+    pub fn is_another(&self, seen: &Batch<NativeId>) -> bool {
+        let names = given(seen.spec.name.as_deref()).zip(self.wire_name());
+        let apps = given(seen.app.id.as_deref()).zip(given(self.batch.app.id.as_deref()));
+        // The row's application was masked, as all free text is.
+        names.is_some_and(|(seen, known)| seen != known)
+            || apps.is_some_and(|(seen, known)| seen != known && redact::line(seen) != known)
+    }
+}
+
+/// A backend may write what it has not as an empty text.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// What was seen of a batch.

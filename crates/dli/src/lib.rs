@@ -37,7 +37,14 @@ use crate::dialect::DliDialect;
 const NAME: &str = "dli";
 
 /// DLI.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    dialect: Some(make_dialect),
+    platform: None,
+    mappings: &[],
+    counts_ids: false,
+    relays: false,
+};
 
 /// `[dialect.dli]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,14 @@ use crate::{dialect::KylinDialect, list::LegacyVersion};
 const NAME: &str = "kylin";
 
 /// Kylin.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    dialect: Some(make_dialect),
+    platform: None,
+    mappings: &[],
+    counts_ids: false,
+    relays: false,
+};
 
 /// `[dialect.kylin]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,14 @@ use crate::dialect::KyuubiDialect;
 const NAME: &str = "kyuubi";
 
 /// Kyuubi.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    dialect: Some(make_dialect),
+    platform: None,
+    mappings: &[],
+    counts_ids: false,
+    relays: false,
+};
 
 /// `[dialect.kyuubi]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

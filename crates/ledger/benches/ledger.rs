@@ -12,7 +12,8 @@ use std::{
 
 use batchlingua_core::{
     App, Batch, BatchRef, BatchSpec, BatchState, Claim, Clock, Filter, Holder, Intended, Ledger, ListQuery, Marker,
-    Millis, NativeIdentity, NewIntent, Observation, Principal, Revival, RowId, Scope, SystemClock, Times, Uuid,
+    Millis, NativeIdentity, NativeIds, NewIntent, Observation, Principal, Revival, RowId, Scope, SystemClock, Times,
+    Uuid,
 };
 use batchlingua_ledger::{GROUP, Options, open};
 use tempfile::TempDir;
@@ -172,5 +173,5 @@ fn sight(number: usize, now: Millis) -> NativeIdentity {
     let mut batch = Batch::new(native.clone(), state, intent(Some(format!("job {}", number % 1000))).spec);
     let ended = now.minus(Duration::from_secs((ROWS - number) as u64 * 20));
     batch.times = Times { created: ended, started: Some(ended), ended: Some(ended), modified: ended };
-    NativeIdentity { native, batch: Arc::new(batch), foreign: true }
+    NativeIdentity { native, batch: Arc::new(batch), foreign: true, ids: NativeIds::Unique }
 }

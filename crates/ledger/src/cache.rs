@@ -15,8 +15,8 @@ use lru::LruCache;
 
 use crate::row::{Id, Row};
 
-/// A row has a uuid, an ordinal and mostly a native id.
-const IDS_PER_ROW: usize = 3;
+/// A row has a uuid, an ordinal and mostly a native id, which may be a second uuid or ordinal as well.
+const IDS_PER_ROW: usize = 4;
 
 /// Most bytes of what batches were to run. Their number bounds the usual ones; a few with conf of many MiB each would fill the memory.
 const MAX_BYTES: usize = 64 << 20;
@@ -26,8 +26,8 @@ const MAX_BYTES: usize = 64 << 20;
 pub(crate) struct Changes {
     pub(crate) rows: Vec<Arc<Row>>,
     pub(crate) removed: Vec<RowId>,
-    /// New ones. Those that have left a row are not told: their row is gone too, or shown to nobody, and that is a miss.
-    pub(crate) ids: Vec<(Id, RowId)>,
+    /// Whose ids are from now on, in the order of the changes; `None`: nobody's. Those that left with their row are not told: that is a miss.
+    pub(crate) ids: Vec<(Id, Option<RowId>)>,
 }
 
 /// The moment before a read.
@@ -140,7 +140,10 @@ impl Cache {
             if let Id::Native(_, native) = &id {
                 inner.texts.pop(native.as_str());
             }
-            inner.ids.put(id, row);
+            match row {
+                Some(row) => inner.ids.put(id, row),
+                None => inner.ids.pop(&id),
+            };
         }
     }
 }
@@ -179,7 +182,7 @@ fn newest(known: &mut Arc<Row>, read: Arc<Row>) -> Arc<Row> {
 
 #[cfg(test)]
 mod tests {
-    use batchlingua_core::{Batch, BatchSpec, BatchState, Millis, NativeIdentity, Uuid};
+    use batchlingua_core::{Batch, BatchSpec, BatchState, Millis, NativeIdentity, NativeIds, Uuid};
 
     use super::*;
     use crate::masked::MaskedSpec;
@@ -187,7 +190,7 @@ mod tests {
     fn row(number: i64, revision: u64) -> Arc<Row> {
         let native = batchlingua_core::NativeId::from("17");
         let batch = Batch::new(native.clone(), BatchState::Running, Arc::default());
-        let seen = NativeIdentity { native, batch: Arc::new(batch), foreign: true };
+        let seen = NativeIdentity { native, batch: Arc::new(batch), foreign: true, ids: NativeIds::Unique };
         let spec = MaskedSpec::of(&BatchSpec::default());
         let mut row = Row::of_sighting(&"b".into(), &seen, spec, (Uuid::from_u128(1), 1), Millis(1));
         (row.entry.row, row.revision) = (RowId(number), revision);
@@ -259,14 +262,23 @@ mod tests {
         let cache = Cache::new(4);
         cache.publish(Changes {
             rows: vec![row(1, 1), row(2, 1)],
-            ids: vec![(Id::Ordinal(1), RowId(1)), (Id::Ordinal(2), RowId(2))],
+            ids: vec![(Id::Ordinal(1), Some(RowId(1))), (Id::Ordinal(2), Some(RowId(2)))],
             ..Changes::default()
         });
         let mark = cache.mark();
         cache.learn_text(mark, "17", vec![RowId(2)]);
         let native = Id::Native("b".into(), "17".into());
-        cache.publish(Changes { removed: vec![RowId(1)], ids: vec![(native, RowId(2))], ..Changes::default() });
+        let ids = vec![(native.clone(), Some(RowId(2)))];
+        cache.publish(Changes { removed: vec![RowId(1)], ids, ..Changes::default() });
         assert!(cache.by_id(&Id::Ordinal(1)).is_none() && cache.by_id(&Id::Ordinal(2)).is_some());
         assert!(cache.by_text("17").is_none(), "another row may have that id now");
+        let mark = cache.mark();
+        cache.learn_text(mark, "17", vec![RowId(2)]);
+        assert!(cache.by_id(&native).is_some() && cache.by_text("17").is_some());
+        cache.publish(Changes { ids: vec![(native.clone(), None)], ..Changes::default() });
+        assert!(cache.by_id(&native).is_none() && cache.by_text("17").is_none(), "its row has given it up");
+        let passed_on = vec![(native.clone(), None), (native.clone(), Some(RowId(2)))];
+        cache.publish(Changes { ids: passed_on, ..Changes::default() });
+        assert!(cache.by_id(&native).is_some(), "the last word counts");
     }
 }

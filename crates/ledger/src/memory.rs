@@ -34,6 +34,7 @@ struct Store {
     logs: HashMap<RowId, KeptLog>,
     last_row: i64,
     next_ordinal: u32,
+    epochs: HashMap<BackendName, RowId>,
 }
 
 impl MemoryLedger {
@@ -89,6 +90,14 @@ impl Ledger for MemoryLedger {
 
     async fn bind(&self, backend: &BackendName, seen: &[NativeIdentity]) -> Result<Vec<Bound>> {
         Ok(self.rules.bind(&mut *self.store(), backend, seen)?)
+    }
+
+    async fn may_be_ours(&self, row: RowId, seen: &NativeIdentity) -> Result<bool> {
+        Ok(self.rules.may_be_ours(&mut *self.store(), row, seen)?)
+    }
+
+    async fn retire(&self, row: RowId) -> Result<()> {
+        Ok(self.rules.retire(&mut *self.store(), row)?)
     }
 
     async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>> {
@@ -186,6 +195,20 @@ impl Table for Store {
             row.entry.phase.is_open() && (over || others.is_some_and(|holder| row.holder.as_ref() != Some(holder)))
         };
         Ok(self.rows.values().filter(free).take(limit).cloned().collect())
+    }
+
+    fn nondescript(&mut self, backend: &BackendName) -> Result<Vec<Arc<Row>>, LedgerError> {
+        let alike = |row: &&Arc<Row>| row.entry.backend == *backend && row.is_nondescript();
+        Ok(self.rows.values().filter(alike).cloned().collect())
+    }
+
+    fn epoch(&mut self, backend: &BackendName) -> Result<RowId, LedgerError> {
+        Ok(self.epochs.get(backend).copied().unwrap_or(RowId(0)))
+    }
+
+    fn begin_epoch(&mut self, backend: &BackendName) -> Result<(), LedgerError> {
+        self.epochs.insert(backend.clone(), RowId(self.last_row));
+        Ok(())
     }
 
     fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError> {

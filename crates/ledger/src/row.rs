@@ -132,6 +132,18 @@ impl Row {
         self.batch().id.native.as_ref().is_some_and(|native| native.as_str() == text)
     }
 
+    /// Whether its native id is an integer and nothing else tells it from another batch on its backend.
+    pub(crate) fn is_nondescript(&self) -> bool {
+        let integer =
+            self.batch().id.native.as_ref().is_some_and(|native| native.as_str().bytes().all(|b| b.is_ascii_digit()));
+        integer && self.entry.wire_name().is_none() && self.batch().app.id.as_deref().is_none_or(str::is_empty)
+    }
+
+    /// Whether it was submitted through this proxy.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.entry.dialect.is_some()
+    }
+
     /// Whether the batch is this principal's, as far as anybody knows.
     pub(crate) fn is_of(&self, principal: &Principal) -> bool {
         self.principal.as_ref().or(self.batch().owner.as_ref()).is_some_and(|owner| owner.name == principal.name)

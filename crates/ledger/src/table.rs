@@ -30,6 +30,16 @@ pub(crate) trait Table {
     /// Open intents in their order whose lease is over; or, if `others` is given, whose holder is another one.
     fn claimable(&mut self, now: Millis, others: Option<&Holder>, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError>;
 
+    /// Rows of this backend with an integer for native id and neither a name nor an application: nothing tells them from another batch
+    /// that has the integer later. See [`Row::is_nondescript`].
+    fn nondescript(&mut self, backend: &BackendName) -> Result<Vec<Arc<Row>>, LedgerError>;
+
+    /// The newest row that there was when this backend was last found to count anew; row 0 if it never was.
+    fn epoch(&mut self, backend: &BackendName) -> Result<RowId, LedgerError>;
+
+    /// From now on that is the newest row that there is.
+    fn begin_epoch(&mut self, backend: &BackendName) -> Result<(), LedgerError>;
+
     /// Rows that ended before that.
     fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError>;
 

@@ -34,7 +34,8 @@ use crate::dialect::LivyDialect;
 const NAME: &str = "livy";
 
 /// Livy.
-pub const ADAPTER: Adapter = Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[] };
+pub const ADAPTER: Adapter =
+    Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[], counts_ids: true, relays: true };
 
 /// `[dialect.livy]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use std::{
 use async_trait::async_trait;
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, Capabilities, Changes, Clock, Context, Cursor, Detail, Effect, Error,
-    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, NativeId, Page, Plan, Result,
-    Revival, Sighting, Sought, SubmitError, Uuid,
+    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, NativeId, NativeIds, Page, Plan,
+    Result, Revival, Sighting, Sought, SubmitError, Uuid,
 };
 use futures_util::stream;
 use tokio::{
@@ -116,6 +116,7 @@ fn capabilities() -> Capabilities {
         steps: false,
         actions: [Action::Cancel, Action::Forget, Action::CancelAndForget].into_iter().collect(),
         marking: Marking::Idempotent,
+        ids: NativeIds::Unique,
         settle: Duration::ZERO,
         revival: Revival::Never,
         cheap_reads: true,

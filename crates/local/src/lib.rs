@@ -35,7 +35,8 @@ pub use config::Config;
 pub use runner::{RUN_JOB, run_job};
 
 /// The adapter's row: a platform without a dialect of its own.
-pub const ADAPTER: Adapter = Adapter { name: "local", dialect: None, platform: Some(platform), mappings: &[] };
+pub const ADAPTER: Adapter =
+    Adapter { name: "local", dialect: None, platform: Some(platform), mappings: &[], counts_ids: false, relays: false };
 
 fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
     let config = Config::read(settings)?;

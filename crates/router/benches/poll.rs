@@ -67,7 +67,13 @@ fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerServic
     let options = Options { clock: clock.clone(), ..Options::default() };
     let gateway = Gateway::new(GatewayParts {
         dialects: vec![Arc::new(plain::Plain::new("plain"))],
-        backends: vec![BackendSlot { name: "here".into(), backend, limits: CallLimits::default() }],
+        backends: vec![BackendSlot {
+            name: "here".into(),
+            backend,
+            limits: CallLimits::default(),
+            relay: None,
+            stage: None,
+        }],
         routing: Routing {
             rules: vec![RouteRule { matches: RouteMatch::default(), to: "here".into(), policies: Policies::default() }],
         },
@@ -89,5 +95,6 @@ fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerServic
         dialects: vec!["plain".into()],
         access: Access::default(),
         auth: Arc::new(Anyone),
+        trust_real_ip: false,
     })
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use batchlingua_core::{Error, ErrorKind, Result};
-use batchlingua_wire::{BodyError, BodyKind, RequestBody, read_form};
+use batchlingua_wire::{Body, BodyError, BodyKind, RequestBody, read_form};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, header};
@@ -60,6 +60,11 @@ where
         Err(_) if is_slow.load(Ordering::Relaxed) => Err(too_slow(limits)),
         read => read,
     }
+}
+
+/// A body that is passed on as it comes, but must keep coming.
+pub(crate) fn paced(body: Body, limits: &Limits) -> Body {
+    Body::wrap(Paced::new(body, Pace::of(limits), Arc::default()))
 }
 
 /// How fast a body must come.

@@ -6,15 +6,23 @@
 //! gets its dialect's own word for that, and nothing is sent. The wish is durable before it is sent, and repeated in the background until
 //! an end is seen; an end is shown only once it was seen.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use batchlingua_core::{
     Action, BatchId, BatchRef, BatchState, Capabilities, Context, Controlled, Detail, Effect, Entry, Error, ErrorKind,
-    Filter, ListQuery, Notes, Outcome, Phase, Project, Reply, Result, Revival, Selection, StateSet, Window,
+    Filter, ListQuery, NativeId, Notes, Outcome, Phase, Project, Reply, Result, Revival, RowId, Selection, StateSet,
+    Window,
 };
 use batchlingua_wire::Ownership;
 use futures_util::{StreamExt, stream};
-use tokio::time::Instant;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{AuditRecord, Gateway, logs, observer::outcome_word, rights, stack::Stack, view};
 
@@ -265,10 +273,12 @@ async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: 
     if !stack.can().cheap_reads && entry.batch.state != BatchState::Queued {
         logs::keep(gateway, ctx, stack, entry, native).await;
     }
-    let told = match stack.control(ctx, native, Action::Cancel).await {
-        Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => Some(state),
-        Ok(Effect::Accepted | Effect::NothingToDo) => None,
-        Err(error) => match error.kind {
+    let told = match end(gateway, ctx, stack, entry, native, patience).await {
+        // A platform that answers when the job has ended: its answer is taken in when it comes.
+        None => return Ok(Effect::Accepted),
+        Some(Ok(Effect::Ended(state) | Effect::AlreadyEnded(state))) => Some(state),
+        Some(Ok(Effect::Accepted | Effect::NothingToDo)) => None,
+        Some(Err(error)) => match error.kind {
             // Nobody knows whether it was taken, or it was not: the background repeats it.
             ErrorKind::BackendTimeout | ErrorKind::BackendUnavailable { .. } | ErrorKind::Throttled { .. } => {
                 return Ok(Effect::Accepted);
@@ -292,6 +302,82 @@ async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: 
             return Ok(Effect::Accepted);
         }
         pause = (pause * 2).min(LOOK_EVERY);
+    }
+}
+
+/// Batches whose end is being asked for: a platform that takes minutes to answer is not asked again meanwhile.
+#[derive(Default)]
+pub(crate) struct Ending(Mutex<HashSet<RowId>>);
+
+/// One of them.
+struct Asking {
+    gateway: Arc<Gateway>,
+    row: RowId,
+}
+
+impl Ending {
+    /// Each change is whole by itself, so a panic elsewhere leaves nothing half-done.
+    fn rows(&self) -> MutexGuard<'_, HashSet<RowId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asking {
+    /// `None`: it is being asked already.
+    fn begin(gateway: &Arc<Gateway>, row: RowId) -> Option<Self> {
+        gateway.ending.rows().insert(row).then(|| Self { gateway: gateway.clone(), row })
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.gateway.ending.rows().remove(&self.row);
+    }
+}
+
+/// Asks the backend for the batch's end, and waits for its answer for a while; what comes later is taken in nevertheless.
+async fn end(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    stack: &Arc<Stack>,
+    entry: &Entry,
+    native: &NativeId,
+    patience: Instant,
+) -> Option<Result<Effect>> {
+    let asking = Asking::begin(gateway, entry.row)?;
+    let (answer, mut answered) = oneshot::channel();
+    let task = {
+        let (gateway, stack, entry, native) = (gateway.clone(), stack.clone(), entry.clone(), native.clone());
+        let ctx = Context { deadline: (Instant::now() + stack.action_timeout()).into_std(), ..ctx.clone() };
+        async move {
+            let result = stack.control(&ctx, &native, Action::Cancel).await;
+            drop(asking);
+            if let Err(unheard) = answer.send(result) {
+                late(&gateway, &ctx, &stack, &entry, unheard).await;
+            }
+        }
+    };
+    gateway.tasks.spawn(task);
+    let result = timeout_at(patience, &mut answered).await;
+    answered.close();
+    match result {
+        Ok(answer) => answer.ok(),
+        // It may have come just now.
+        Err(_) => answered.try_recv().ok(),
+    }
+}
+
+/// The answer to an action that nobody waits for any more.
+async fn late(gateway: &Arc<Gateway>, ctx: &Context, stack: &Arc<Stack>, entry: &Entry, result: Result<Effect>) {
+    match result {
+        Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => {
+            let ctx = Context { deadline: (Instant::now() + stack.timeout()).into_std(), ..ctx.clone() };
+            look(gateway, &ctx, stack, entry, Some(state)).await;
+        }
+        Ok(Effect::Accepted | Effect::NothingToDo) => {}
+        Err(error) => {
+            tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a cancel was not taken; it is repeated");
+        }
     }
 }
 
@@ -319,7 +405,8 @@ async fn look(
 pub(crate) async fn repeat_cancel(gateway: &Arc<Gateway>, entry: &Entry) -> Result<()> {
     let Some(native) = &entry.batch.id.native else { return Ok(()) };
     let stack = gateway.stack(&entry.backend)?;
-    let ctx = gateway.own_context(stack.timeout());
+    let Some(_asking) = Asking::begin(gateway, entry.row) else { return Ok(()) };
+    let ctx = gateway.own_context(stack.action_timeout());
     let told = match stack.control(&ctx, native, Action::Cancel).await {
         Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => Some(state),
         Ok(Effect::Accepted | Effect::NothingToDo) => None,

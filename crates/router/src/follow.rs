@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::{Gateway, sightings::span, stack::Stack, view};
+use crate::{Gateway, shown::Extra, sightings::span, stack::Stack, view};
 
 const BACKGROUND_CALL: Duration = Duration::from_secs(30);
 /// How often live batches that no walk has shown are looked at one by one.
@@ -173,12 +173,13 @@ async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>) -> bool {
 async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<NativeId>>) {
     let ctx = gateway.own_context(BACKGROUND_CALL);
     let kept_from = gateway.clock.now().minus(gateway.limits.keep_for);
+    let ids = stack.can().ids;
     let identities: Vec<_> = seen
         .into_iter()
         .map(|batch| {
             // A row that was dropped for its age must not come again with every walk.
             let foreign = batch.times.ended.is_none_or(|ended| ended >= kept_from);
-            NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign }
+            NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign, ids }
         })
         .collect();
     let bound = match gateway.ledger.bind(stack.name(), &identities).await {
@@ -192,6 +193,9 @@ async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<Nat
     for (bound, identity) in bound.into_iter().zip(identities) {
         let Bound::Row(entry) = bound else { continue };
         view::saw(gateway, stack, &entry);
+        if let Some(extra) = Extra::of(&identity.batch).filter(|_| !stack.can().cheap_reads) {
+            gateway.shown.keep(entry.row, extra);
+        }
         if view::is_news(&entry.batch, &identity.batch) {
             news.push((entry, identity.batch));
         }

@@ -12,10 +12,10 @@ use std::{
 };
 
 use batchlingua_core::{
-    Backend, BackendName, Batch, BatchId, Claim, Clock, Context, DialectName, Entry, Error, ErrorKind, Health, Holder,
-    Ledger, ListenerName, Millis, Principal, Project, RequestId, Result, Rights, RowId, Scope, Uuid,
+    Backend, BackendName, Batch, BatchId, Claim, Clock, Context, Credentials, DialectName, Entry, Error, ErrorKind,
+    Health, Holder, Ledger, ListenerName, Millis, Principal, Project, RequestId, Result, Rights, RowId, Scope, Uuid,
 };
-use batchlingua_wire::{Dialect, FormLimits, Ownership};
+use batchlingua_wire::{Dialect, FormLimits, Ownership, Relay};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
@@ -27,10 +27,14 @@ use tokio_util::{
 };
 
 use crate::{
-    ListenerParts, ListenerService, Observer, Routing, Scoping, chores, follow,
+    ListenerParts, ListenerService, Observer, Routing, Scoping, Stage, chores,
+    control::Ending,
+    follow,
     settle::{self, OpenIntents},
+    shown::{Extra, Shown},
     sightings::Sightings,
     stack::{CallLimits, Stack},
+    stage,
 };
 
 /// How long backends may take to say that they are ready.
@@ -44,8 +48,12 @@ pub struct BackendSlot {
     pub name: BackendName,
     /// The backend.
     pub backend: Arc<dyn Backend>,
+    /// Calls of its dialect that are passed on to it, if it is the one for that.
+    pub relay: Option<(DialectName, Arc<dyn Relay>)>,
     /// The bounds of calls to it.
     pub limits: CallLimits,
+    /// Where uploaded files are put for it.
+    pub stage: Option<Stage>,
 }
 
 /// What a gateway is made of.
@@ -136,6 +144,10 @@ impl Default for Limits {
 pub struct Gateway {
     pub(crate) dialects: Vec<Arc<dyn Dialect>>,
     pub(crate) stacks: HashMap<BackendName, Arc<Stack>>,
+    /// Whether some backend is asked with the credentials of whoever asks.
+    passes_callers: bool,
+    /// Where calls that are passed on go, by their dialect.
+    pub(crate) relays: HashMap<DialectName, (BackendName, Arc<dyn Relay>)>,
     pub(crate) routing: Routing,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -152,6 +164,10 @@ pub struct Gateway {
     changes: AtomicU64,
     /// When which batch was last seen.
     pub(crate) sightings: Sightings,
+    /// What walks have seen beyond the rows.
+    pub(crate) shown: Shown,
+    /// Batches whose end is being asked for at this moment.
+    pub(crate) ending: Ending,
     /// Submits that a task of this process works on.
     pub(crate) open: OpenIntents,
     /// When this proxy began: before that it has seen nothing.
@@ -161,14 +177,25 @@ pub struct Gateway {
 impl Gateway {
     /// Puts the parts together; nothing runs yet.
     pub fn new(parts: GatewayParts) -> Arc<Self> {
-        let stacks = parts.backends.into_iter().map(|slot| {
-            let stack = Stack::new(slot.name.clone(), slot.backend, slot.limits, parts.observer.clone());
-            (slot.name, Arc::new(stack))
-        });
+        let mut relays = HashMap::new();
+        let stacks: HashMap<_, _> = parts
+            .backends
+            .into_iter()
+            .map(|slot| {
+                let stack =
+                    Stack::new(slot.name.clone(), slot.backend, slot.limits, slot.stage, parts.observer.clone());
+                if let Some((dialect, relay)) = slot.relay {
+                    relays.insert(dialect, (slot.name.clone(), relay));
+                }
+                (slot.name, Arc::new(stack))
+            })
+            .collect();
         let began = parts.clock.now();
         Arc::new(Self {
             dialects: parts.dialects,
-            stacks: stacks.collect(),
+            relays,
+            passes_callers: stacks.values().any(|stack| stack.can().caller_credentials),
+            stacks,
             routing: parts.routing,
             ledger: parts.ledger,
             clock: parts.clock,
@@ -180,6 +207,8 @@ impl Gateway {
             changed: broadcast::channel(1024).0,
             changes: AtomicU64::new(0),
             sightings: Sightings::default(),
+            shown: Shown::default(),
+            ending: Ending::default(),
             open: OpenIntents::default(),
             began,
         })
@@ -195,6 +224,9 @@ impl Gateway {
         }
         self.work("repeat cancels", chores::repeat_cancels);
         self.work("expire", chores::expire);
+        if self.stacks.values().any(|stack| stack.stage().is_some()) {
+            self.work("sweep stages", stage::sweep);
+        }
     }
 
     /// Background work that goes on until the proxy stops: a panic in one round, of an adapter say, must not end it for good and unseen.
@@ -274,7 +306,17 @@ impl Gateway {
             rights: Arc::new(Rights::all()),
             project: None,
             caller: None,
+            client: None,
+            trace: None,
             deadline: (Instant::now() + within).into_std(),
+        }
+    }
+
+    /// What a client has shown, if some backend is asked with it.
+    pub(crate) fn caller(&self, shown: &Result<Option<Credentials>>) -> Option<Arc<Credentials>> {
+        match shown {
+            Ok(Some(shown)) if self.passes_callers => Some(Arc::new(shown.clone())),
+            Ok(_) | Err(_) => None,
         }
     }
 
@@ -301,6 +343,11 @@ impl Gateway {
         let ended_from = self.limits.list_for.get(&ctx.dialect).map(|span| self.clock.now().minus(*span));
         let (projects, unscoped) = self.limits.scoping.shown(ctx, ctx.project.as_ref(), self.unscoped_project(ctx));
         Scope { dialect: ctx.dialect.clone(), backends, projects, unscoped, ended_from }
+    }
+
+    /// The same of batches that it names by an id: they are found where they run, whatever the rules say now.
+    pub(crate) fn scope_by_id(&self, ctx: &Context) -> Scope {
+        Scope { backends: None, ..self.scope(ctx) }
     }
 
     /// What this request's client can see of one project.
@@ -373,6 +420,17 @@ impl Gateway {
                 Ok(Err(RecvError::Closed)) | Err(_) => return false,
             }
         }
+    }
+}
+
+/// A row of a list, with what the last walk saw beyond it.
+pub(crate) fn with_extra(entry: &Entry, extra: Option<Extra>) -> Arc<Batch<BatchId>> {
+    match extra {
+        Some(Extra { state, native, log_tail }) if state == entry.batch.state => {
+            Arc::new(Batch { native, log_tail, ..Batch::clone(&entry.batch) })
+        }
+        Some(Extra { log_tail, .. }) => Arc::new(Batch { log_tail, ..Batch::clone(&entry.batch) }),
+        None => entry.batch.clone(),
     }
 }
 

@@ -9,17 +9,19 @@
 use std::{
     convert::Infallible,
     fmt::Display,
+    net::IpAddr,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
 };
 
 use batchlingua_core::{
-    Authenticator, BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Identity, Operation, Reply,
-    Result,
+    Authenticator, BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Identity, Notes, Operation,
+    Reply, Result,
 };
 use batchlingua_wire::{
-    Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RequestBody, RequestHead, encode_reply, find,
+    Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RelayRequest, RequestBody, RequestHead,
+    encode_reply, find,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -42,6 +44,8 @@ use crate::{
 };
 
 const SHED_RETRY: Duration = Duration::from_secs(1);
+/// W3C's has 55 characters; later versions may add to it.
+const LONGEST_TRACE: usize = 256;
 
 /// What a listener is made of.
 #[derive(Clone)]
@@ -54,7 +58,13 @@ pub struct ListenerParts {
     pub access: Access,
     /// For whom.
     pub auth: Arc<dyn Authenticator>,
+    /// Whether a client's `X-Real-IP` is believed: something in front of this listener sets it.
+    pub trust_real_ip: bool,
 }
+
+/// Where a request comes from: the connection puts it among the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// The service of one listener.
 #[derive(Clone)]
@@ -66,6 +76,7 @@ struct Listener {
     dialects: Vec<Arc<dyn Dialect>>,
     access: Access,
     auth: Arc<dyn Authenticator>,
+    trust_real_ip: bool,
     calls: Shed<Calls>,
     ids: RequestIds,
 }
@@ -80,6 +91,10 @@ struct Call {
     body: Body,
     /// No route fits, which only who is known is told.
     miss: Option<Miss>,
+    /// It is passed on as it is.
+    is_relayed: bool,
+    /// Where it comes from.
+    peer: Option<IpAddr>,
     operation: Arc<std::sync::OnceLock<&'static str>>,
 }
 
@@ -99,6 +114,7 @@ impl ListenerService {
             dialects,
             access: parts.access,
             auth: parts.auth,
+            trust_real_ip: parts.trust_real_ip,
             calls,
             ids: RequestIds::new(),
         }))
@@ -121,7 +137,9 @@ impl ListenerService {
                 .bad_message(StatusCode::EXPECTATION_FAILED, None)
                 .unwrap_or_else(|| plain(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected")),
             Some(head) => {
-                listener.route(head, parts.uri.authority().map(|authority| authority.as_str()), body, &mut trace).await
+                let peer = parts.extensions.get::<Peer>().copied();
+                let authority = parts.uri.authority().map(|authority| authority.as_str());
+                listener.route(head, authority, peer, body, &mut trace).await
             }
             None => self.bad_message(StatusCode::BAD_REQUEST, None).unwrap_or_else(|| {
                 plain(
@@ -190,6 +208,7 @@ impl Listener {
         &self,
         mut head: RequestHead,
         authority: Option<&str>,
+        peer: Option<Peer>,
         body: B,
         trace: &mut Trace,
     ) -> Response<Body>
@@ -214,7 +233,10 @@ impl Listener {
         if let Err(response) = dialect.admit(&head) {
             return *response;
         }
+        let is_relayed = dialect.is_relayed(&head) && self.gateway.relays.contains_key(dialect.name());
         let (kind, miss) = match find(dialect.routes(), &head) {
+            // The path is its backend's own to know.
+            _ if is_relayed => (BodyKind::Stream, None),
             Match::Route(route, params) => {
                 // Overwritten by the operation's own name, once it is decoded.
                 head.route = Some(route);
@@ -231,9 +253,14 @@ impl Listener {
                 Body::wrap(body.map_err(|error| BodyError(error.to_string())))
             }
         };
+        let peer = match head.header("x-real-ip").and_then(|address| address.trim().parse().ok()) {
+            Some(told) if self.trust_real_ip => Some(told),
+            _ => peer.map(|Peer(address)| address),
+        };
         let head = Arc::new(head);
         let (auth, operation) = (self.auth.clone(), trace.operation.clone());
-        let call = Call { head: head.clone(), dialect: dialect.clone(), auth, kind, body, miss, operation };
+        let call =
+            Call { head: head.clone(), dialect: dialect.clone(), auth, kind, body, miss, is_relayed, peer, operation };
         let word = head.route.map_or("unmatched", |route| route.name);
         match self.calls.clone().oneshot(call).await {
             Ok(Held { answer, place }) => {
@@ -320,47 +347,90 @@ impl Service<Call> for Calls {
 }
 
 async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
-    let Call { head, dialect, auth, kind, body, miss, operation } = call;
+    let Call { head, dialect, auth, kind, body, miss, is_relayed, peer, operation } = call;
     let limits = &gateway.limits;
     let door = Door { gateway, auth: &*auth, dialect: &*dialect, head: &head };
     let shown = dialect.credentials(&head, &RequestBody::Empty);
-    let (identity, (body, spool)) = if covers_body(kind, &head, &shown) {
+    if is_relayed {
+        let caller = gateway.caller(&shown);
+        let identity = door.identify(shown).await?;
+        let ctx = context(gateway, &dialect, &head, identity, Beside { caller, peer });
+        return relay(gateway, &ctx, dialect.name(), head, body).await;
+    }
+    let (caller, identity, (body, spool)) = if covers_body(kind, &head, &shown) {
         let read = body::read(kind, &head.headers, body, limits).await?;
-        (door.identify(dialect.credentials(&head, &read.0)).await?, read)
+        let shown = dialect.credentials(&head, &read.0);
+        (gateway.caller(&shown), door.identify(shown).await?, read)
     } else {
+        let caller = gateway.caller(&shown);
         let identity = door.identify(shown).await?;
         let kind = if miss.is_some() { BodyKind::None } else { kind };
-        (identity, body::read(kind, &head.headers, body, limits).await?)
+        (caller, identity, body::read(kind, &head.headers, body, limits).await?)
     };
     if let Some(miss) = miss {
         return Ok(Answer { response: dialect.encode_miss(&head, &miss), streamed: false });
     }
-    // One deadline for all that follows; what must not be cancelled by it runs in a task of its own. The body has had its own time.
-    let deadline = tokio::time::Instant::now() + limits.request_timeout;
-    let Identity { principal, rights } = identity;
-    let ctx = Context {
-        request: head.id.clone(),
-        dialect: dialect.name().clone(),
-        listener: head.face.listener.clone(),
-        principal,
-        rights,
-        project: dialect.project(&head),
-        caller: None,
-        deadline: deadline.into_std(),
-    };
+    let ctx = context(gateway, &dialect, &head, identity, Beside { caller, peer });
+    let deadline = tokio::time::Instant::from_std(ctx.deadline);
     gateway.check_project(&ctx, ctx.project.as_ref())?;
     let fingerprint = Fingerprint::of(&head, &body);
     let reply = match dialect.decode(&head, body)? {
         Decoded::Answer(response) | Decoded::Relay(response) => return Ok(Answer { response, streamed: false }),
         Decoded::Operation(asked) => {
             let _ = operation.set(asked.name());
-            timeout_at(deadline, run(gateway, &ctx, asked, fingerprint, spool)).await.map_err(late)??
+            timeout_at(deadline, run(gateway, &ctx, &head, asked, fingerprint, spool)).await.map_err(late)??
         }
     };
     let (notes, streamed) = (reply.notes.clone(), answer::is_stream(&reply.outcome));
     let mut response = encode_reply(&*dialect, &head, reply);
     answer::write_notes(&mut response, &notes);
     Ok(Answer { response, streamed })
+}
+
+/// What is known of a request's sender beside who he is.
+struct Beside {
+    caller: Option<Arc<Credentials>>,
+    peer: Option<IpAddr>,
+}
+
+/// One deadline for all that follows; what must not be cancelled by it runs in a task of its own. The body has had its own time.
+fn context(
+    gateway: &Gateway,
+    dialect: &Arc<dyn Dialect>,
+    head: &RequestHead,
+    identity: Identity,
+    beside: Beside,
+) -> Context {
+    let Identity { principal, rights } = identity;
+    let trace = head.header("traceparent").filter(|trace| trace.len() <= LONGEST_TRACE);
+    Context {
+        request: head.id.clone(),
+        dialect: dialect.name().clone(),
+        listener: head.face.listener.clone(),
+        principal,
+        rights,
+        project: dialect.project(head),
+        caller: beside.caller,
+        client: beside.peer,
+        trace: trace.map(Into::into),
+        deadline: Instant::now() + gateway.limits.request_timeout,
+    }
+}
+
+/// Passes a call on to the one backend that is there for that.
+async fn relay(
+    gateway: &Gateway,
+    ctx: &Context,
+    dialect: &DialectName,
+    head: Arc<RequestHead>,
+    body: Body,
+) -> Result<Answer> {
+    let (backend, relay) = gateway.relays.get(dialect).expect("only calls that have a relay come here");
+    let body = body::paced(body, &gateway.limits);
+    let until = tokio::time::Instant::from_std(ctx.deadline);
+    let mut response = timeout_at(until, relay.relay(ctx, RelayRequest { head, body })).await.map_err(late)??;
+    answer::write_notes(&mut response, &Notes { backend: Some(backend.clone()), ..Notes::default() });
+    Ok(Answer { response, streamed: true })
 }
 
 /// Whether who asks can only be said once the body is there. A form is never signed: its files would have to be spooled for a stranger.
@@ -421,6 +491,7 @@ impl Door<'_> {
 async fn run(
     gateway: &Arc<Gateway>,
     ctx: &Context,
+    head: &RequestHead,
     operation: Operation<BatchRef>,
     fingerprint: Fingerprint,
     spool: Spool,
@@ -429,7 +500,7 @@ async fn run(
         Operation::Submit(submission) => {
             // Made only where somebody will compare it.
             let fingerprint = if submission.key.is_some() { fingerprint.digest(ctx).await? } else { [0; 32] };
-            submit::submit(gateway, ctx, *submission, fingerprint, spool).boxed().await
+            submit::submit(gateway, ctx, &head.headers, *submission, fingerprint, spool).boxed().await
         }
         Operation::Get(wanted, detail) => view::get(gateway, ctx, &wanted, detail).await,
         Operation::List(query) => view::list(gateway, ctx, &query).boxed().await,

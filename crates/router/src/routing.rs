@@ -4,8 +4,10 @@
 //! they go where the batch runs, whatever the rules say now.
 
 use batchlingua_core::{
-    BackendName, DialectName, Error, ErrorKind, Fate, Field, FieldClass, ListenerName, Result, Submission, Treatment,
+    BackendName, Context, DialectName, Error, ErrorKind, Fate, Field, FieldClass, ListenerName, Result, Submission,
+    Treatment,
 };
+use http::{HeaderMap, HeaderName};
 
 /// The rules, in order.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,8 @@ pub struct RouteMatch {
     pub user: Option<String>,
     /// The batch's name, as a glob with `*`.
     pub name: Option<String>,
+    /// Headers of the request, each with a glob for its value.
+    pub headers: Vec<(HeaderName, String)>,
 }
 
 /// What is done about lost fields, by their class.
@@ -125,22 +129,17 @@ fn refusal(backend: &BackendName, fate: &Fate) -> Error {
 
 impl Routing {
     /// The rule for a submit.
-    pub(crate) fn choose(
-        &self,
-        listener: &ListenerName,
-        dialect: &DialectName,
-        user: &str,
-        submission: &Submission,
-    ) -> Option<&RouteRule> {
+    pub(crate) fn choose(&self, ctx: &Context, headers: &HeaderMap, submission: &Submission) -> Option<&RouteRule> {
         let project = submission.project.as_ref().map(|project| project.as_str());
         let spec = &submission.spec;
         self.rules.iter().find(|rule| {
             let wanted = &rule.matches;
-            wanted.reaches(listener, dialect)
+            wanted.reaches(&ctx.listener, &ctx.dialect)
                 && fits(wanted.project.as_deref(), project)
                 && fits(wanted.queue.as_deref(), spec.queue.as_deref())
-                && fits(wanted.user.as_deref(), Some(user))
+                && fits(wanted.user.as_deref(), Some(&ctx.principal.name))
                 && fits(wanted.name.as_deref(), spec.name.as_deref())
+                && wanted.headers.iter().all(|(name, glob)| has_header(headers, name, glob))
         })
     }
 
@@ -161,6 +160,11 @@ impl RouteMatch {
         self.listener.as_ref().is_none_or(|wanted| wanted == listener)
             && self.dialect.as_ref().is_none_or(|wanted| wanted == dialect)
     }
+}
+
+/// Of a repeated header any value counts.
+fn has_header(headers: &HeaderMap, name: &HeaderName, glob: &str) -> bool {
+    headers.get_all(name).iter().any(|value| value.to_str().is_ok_and(|value| glob_fits(glob, value)))
 }
 
 fn fits(glob: Option<&str>, text: Option<&str>) -> bool {
@@ -208,6 +212,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_header_is_matched_by_any_of_its_values() {
+        let matches =
+            RouteMatch { headers: vec![(HeaderName::from_static("x-team"), "etl*".into())], ..RouteMatch::default() };
+        let rule = RouteRule { matches, to: "etl".into(), policies: Policies::default() };
+        let routing = Routing { rules: vec![rule] };
+        let ctx = batchlingua_testkit::context();
+        let mut headers = HeaderMap::new();
+        assert!(routing.choose(&ctx, &headers, &Submission::default()).is_none());
+        headers.append("x-team", "web".parse().expect("a value"));
+        assert!(routing.choose(&ctx, &headers, &Submission::default()).is_none());
+        headers.append("X-Team", "etl-1".parse().expect("a value"));
+        assert!(routing.choose(&ctx, &headers, &Submission::default()).is_some());
+    }
+
     fn lost(field: Field, part: Option<&str>) -> Fate {
         Fate { field, part: part.map(str::to_owned), treatment: Treatment::NotCarried("no Spark".into()) }
     }
@@ -247,9 +266,10 @@ mod tests {
             policies: Policies::default(),
         };
         let routing = Routing { rules: vec![rule(Some("nightly*"), "night"), rule(None, "day")] };
+        let ctx = batchlingua_testkit::context();
         let mut submission = Submission::default();
         let choose = |submission: &Submission| {
-            routing.choose(&"main".into(), &"livy".into(), "ana", submission).map(|rule| rule.to.to_string())
+            routing.choose(&ctx, &HeaderMap::new(), submission).map(|rule| rule.to.to_string())
         };
         assert_eq!(choose(&submission).as_deref(), Some("day"));
         submission.spec.queue = Some("nightly-etl".into());

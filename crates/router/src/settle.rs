@@ -15,7 +15,8 @@ use std::{
 };
 
 use batchlingua_core::{
-    Batch, BatchId, Detail, Entry, Error, ErrorKind, Lease, Phase, Result, RowId, Sighting, Sought, Verdict,
+    Batch, BatchId, Capabilities, Detail, Entry, Error, ErrorKind, Lease, NativeId, Phase, Result, RowId, Sighting,
+    Sought, Verdict,
 };
 use tokio::time::{Instant, sleep};
 
@@ -166,8 +167,14 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
             look = stack.look_up(&ctx, &sought) => look,
         };
         let not = match look {
+            Ok(Sighting::Found(batch)) if !is_ours(gateway, stack, entry, &batch).await => {
+                // Somebody else's batch has the name. It was seen, so the backend has its memory.
+                negative += 1;
+                others = true;
+                absence(&can, began, negative, others)
+            }
             Ok(Sighting::Found(batch)) => {
-                let accepted = || Verdict::Accepted(Box::new(identity(&batch)));
+                let accepted = || Verdict::Accepted(Box::new(identity(stack, &batch)));
                 return match settle_for_sure(gateway, entry, held, accepted).await {
                     Ok(row) => {
                         let shown = merge(&row, *batch);
@@ -183,11 +190,7 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
             Ok(Sighting::Absent { others_seen }) => {
                 negative += 1;
                 others |= others_seen;
-                let settled = can.settle.is_zero() || (negative >= NEGATIVE_LOOKS && began.elapsed() >= can.settle);
-                (settled && others).then(|| {
-                    let kind = ErrorKind::BackendUnavailable { retry_after: SUBMIT_AGAIN };
-                    Error::new(kind, "the batch never reached its backend; it may be submitted again")
-                })
+                absence(&can, began, negative, others)
             }
             Ok(Sighting::CannotTell) => {
                 tracing::error!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "nobody can tell whether this submit went through");
@@ -206,6 +209,26 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
         }
         gateway.pause(pause).await;
         pause = longer(pause);
+    }
+}
+
+/// Whether absence is believed by now.
+fn absence(can: &Capabilities, began: Instant, looks: u32, others_seen: bool) -> Option<Error> {
+    let settled = can.settle.is_zero() || (looks >= NEGATIVE_LOOKS && began.elapsed() >= can.settle);
+    (settled && others_seen).then(|| {
+        let kind = ErrorKind::BackendUnavailable { retry_after: SUBMIT_AGAIN };
+        Error::new(kind, "the batch never reached its backend; it may be submitted again")
+    })
+}
+
+/// A name may be somebody else's. Where that cannot be asked now, the next look asks again.
+async fn is_ours(gateway: &Gateway, stack: &Stack, entry: &Entry, found: &Batch<NativeId>) -> bool {
+    match gateway.ledger.may_be_ours(entry.row, &identity(stack, found)).await {
+        Ok(is_ours) => is_ours,
+        Err(error) => {
+            tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "it cannot be told whose a batch is");
+            false
+        }
     }
 }
 

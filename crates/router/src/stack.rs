@@ -1,7 +1,8 @@
 //! The stack in front of one backend: record of the call · capability check · bounded places · attempt timeout · adapter.
 //!
 //! A submit and a control run in a task of their own that no client can cancel, so only the attempt's own timeout ends them; for a submit
-//! it is told apart from a refusal, since after a timeout nobody knows. The call is a value, so that one tower stack serves all seven.
+//! it is told apart from a refusal, since after a timeout nobody knows. Where a platform answers an action only when it is done, it has
+//! longer ([`Capabilities::slow_actions`]). The call is a value, so that one tower stack serves all seven.
 
 use std::{
     sync::{
@@ -17,15 +18,14 @@ use batchlingua_core::{
     Intent, Log, LogBody, LogQuery, Millis, NativeId, Page, Plan, Result, Sighting, Sought, SubmitError,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
-use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt,
-    timeout::{Timeout, error::Elapsed},
-};
+use tokio::time::{error::Elapsed, timeout};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::{
     CallRecord, Observer,
     follow::Walks,
     shed::{Full, Held, Shed},
+    stage::Stage,
 };
 
 /// The bounds of calls to one backend.
@@ -91,10 +91,12 @@ impl Call {
     }
 }
 
+const UPLOADS: &str = "uploaded files";
+
 fn beyond_submit(can: &Capabilities, plan: &Plan) -> Option<String> {
     match plan {
         _ if !can.submit => Some("submitting batches".into()),
-        plan if !plan.intent.files.is_empty() && !can.upload => Some("uploaded files".into()),
+        plan if !plan.intent.files.is_empty() && !can.upload => Some(UPLOADS.to_owned()),
         _ => None,
     }
 }
@@ -103,9 +105,12 @@ fn action_words(action: Action) -> String {
     format!("the action '{}'", action.as_str())
 }
 
-/// The adapter as a tower service.
+/// The adapter as a tower service: each call has its time.
 #[derive(Clone)]
-struct BackendService(Arc<dyn Backend>);
+struct BackendService {
+    backend: Arc<dyn Backend>,
+    timeout: Duration,
+}
 
 impl Service<(Context, Call)> for BackendService {
     type Response = Answer;
@@ -117,20 +122,33 @@ impl Service<(Context, Call)> for BackendService {
     }
 
     fn call(&mut self, (ctx, call): (Context, Call)) -> Self::Future {
-        let backend = self.0.clone();
+        let (backend, within) = (self.backend.clone(), self.time_for(&call));
         async move {
-            let answer = match call {
-                Call::Probe => Answer::Capabilities(backend.probe(&ctx).await?),
-                Call::Submit(plan) => Answer::Submit(backend.submit(&ctx, *plan).await.map(Box::new)),
-                Call::LookUp(sought) => Answer::Sighting(backend.look_up(&ctx, &sought).await?),
-                Call::Get(id, detail) => Answer::Batch(Box::new(backend.get(&ctx, &id, detail).await?)),
-                Call::Scan(after) => Answer::Page(backend.scan(&ctx, after).await?),
-                Call::Log(id, query) => Answer::Log(backend.log(&ctx, &id, &query).await?),
-                Call::Control(id, action) => Answer::Effect(backend.control(&ctx, &id, action).await?),
+            let answering = async {
+                Ok(match call {
+                    Call::Probe => Answer::Capabilities(backend.probe(&ctx).await?),
+                    Call::Submit(plan) => Answer::Submit(backend.submit(&ctx, *plan).await.map(Box::new)),
+                    Call::LookUp(sought) => Answer::Sighting(backend.look_up(&ctx, &sought).await?),
+                    Call::Get(id, detail) => Answer::Batch(Box::new(backend.get(&ctx, &id, detail).await?)),
+                    Call::Scan(after) => Answer::Page(backend.scan(&ctx, after).await?),
+                    Call::Log(id, query) => Answer::Log(backend.log(&ctx, &id, &query).await?),
+                    Call::Control(id, action) => Answer::Effect(backend.control(&ctx, &id, action).await?),
+                })
             };
-            Ok(answer)
+            timeout(within, answering).await?
         }
         .boxed()
+    }
+}
+
+impl BackendService {
+    fn time_for(&self, call: &Call) -> Duration {
+        match call {
+            Call::Control(..) => self.backend.capabilities().slow_actions.unwrap_or_default().max(self.timeout),
+            Call::Probe | Call::Submit(_) | Call::LookUp(_) | Call::Get(..) | Call::Scan(_) | Call::Log(..) => {
+                self.timeout
+            }
+        }
     }
 }
 
@@ -140,7 +158,8 @@ pub(crate) struct Stack {
     backend: Arc<dyn Backend>,
     observer: Arc<dyn Observer>,
     timeout: Duration,
-    service: Shed<Timeout<BackendService>>,
+    service: Shed<BackendService>,
+    stage: Option<Stage>,
     /// When it last showed a batch that is known here.
     shown: AtomicI64,
     pub(crate) walks: Walks,
@@ -151,16 +170,16 @@ impl Stack {
         name: BackendName,
         backend: Arc<dyn Backend>,
         limits: CallLimits,
+        stage: Option<Stage>,
         observer: Arc<dyn Observer>,
     ) -> Self {
         let service = ServiceBuilder::new()
             // Outermost: a full backend answers at once instead of queueing callers without bound.
             .layer_fn(|service| Shed::new(service, limits.concurrency))
             // Inside it: a call that hangs gives its place back when its time is over.
-            .timeout(limits.timeout)
-            .service(BackendService(backend.clone()));
+            .service(BackendService { backend: backend.clone(), timeout: limits.timeout });
         let shown = AtomicI64::new(i64::MIN);
-        Self { name, backend, observer, timeout: limits.timeout, service, shown, walks: Walks::default() }
+        Self { name, backend, observer, timeout: limits.timeout, service, stage, shown, walks: Walks::default() }
     }
 
     pub(crate) fn name(&self) -> &BackendName {
@@ -170,6 +189,16 @@ impl Stack {
     /// How long a call may take: the deadline of work that no client waits for.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// How long an action may take.
+    pub(crate) fn action_timeout(&self) -> Duration {
+        self.can().slow_actions.unwrap_or_default().max(self.timeout)
+    }
+
+    /// Where uploaded files are put for it, if it takes none itself.
+    pub(crate) fn stage(&self) -> Option<&Stage> {
+        self.stage.as_ref()
     }
 
     pub(crate) fn can(&self) -> Arc<Capabilities> {
@@ -197,6 +226,7 @@ impl Stack {
     /// Refuses a submit that the backend cannot take, before anything is written down for it.
     pub(crate) fn admit(&self, plan: &Plan) -> Result<()> {
         match beyond_submit(&self.can(), plan) {
+            Some(what) if what == UPLOADS => Err(self.no_uploads()),
             Some(what) => Err(self.unsupported(what)),
             None => Ok(()),
         }
@@ -233,6 +263,16 @@ impl Stack {
     fn unsupported(&self, what: String) -> Error {
         let message = format!("backend '{}' does not offer {what}", self.name);
         Error::new(ErrorKind::Unsupported { backend: self.name.clone(), what }, message)
+    }
+
+    fn no_uploads(&self) -> Error {
+        let kind = ErrorKind::Unsupported { backend: self.name.clone(), what: UPLOADS.to_owned() };
+        let message = format!(
+            "backend '{}' does not take uploaded files: put them where it can read them and name them, or have its operator set \
+             `stage` (a shared folder and its URL) for this backend",
+            self.name
+        );
+        Error::new(kind, message)
     }
 
     fn error(&self, error: BoxError) -> Error {

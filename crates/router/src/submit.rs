@@ -7,19 +7,21 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BackendName, Batch, BatchId, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, Field, IdempotencyKey,
-    Intended, Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome, Phase, Plan,
-    Replay, Reply, Result, Submission, SubmitError, Uuid, Verdict,
+    BackendName, Batch, BatchId, BatchSpec, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, Field,
+    IdempotencyKey, Intended, Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome,
+    Phase, Plan, Project, Replay, Reply, Result, Submission, SubmitError, Uuid, Verdict,
 };
+use http::HeaderMap;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    AuditRecord, Gateway,
+    AuditRecord, Gateway, RouteRule,
     gateway::merge,
     observer::outcome_word,
     settle::{self, Held, Resolution, settle_for_sure},
     spool::Spool,
     stack::Stack,
+    stage::Staged,
     view,
 };
 
@@ -35,6 +37,8 @@ struct Wish {
     /// What is sent and what the client is told of lost fields; or why it cannot be sent. With a key that is not yet the answer: an earlier
     /// submit may have had another one, when the file was still there or the backend still took batches.
     plan: Result<(Plan, Vec<Fate>)>,
+    /// Uploaded files for a backend that takes none.
+    staged: Option<Staged>,
     /// Uploaded files stay until the outcome is definite.
     _spool: Spool,
 }
@@ -54,12 +58,14 @@ enum Begun {
 pub(crate) async fn submit(
     gateway: &Arc<Gateway>,
     ctx: &Context,
+    headers: &HeaderMap,
     submission: Submission,
     fingerprint: [u8; 32],
     spool: Spool,
 ) -> Result<Reply<BatchId>> {
     let name = submission.spec.name.clone();
-    let wish = match wish(gateway, ctx, submission, fingerprint, spool) {
+    let planned = plan(gateway, ctx, headers, submission);
+    let wish = match planned.map(|planned| wish(gateway, ctx, planned, fingerprint, spool)) {
         Ok(wish) => Arc::new(wish),
         Err(error) => {
             audit(gateway, ctx, name.as_deref(), None, None, &[], Err(&error));
@@ -103,54 +109,87 @@ pub(crate) async fn submit(
     result
 }
 
+/// A submit as it would be sent: `explain` shows it, [`submit`] sends it.
+pub(crate) struct Planned {
+    /// Which rule has taken it.
+    pub(crate) rule: RouteRule,
+    pub(crate) stack: Arc<Stack>,
+    /// What is sent and what the client is told of lost fields; or why it cannot be sent.
+    pub(crate) plan: Result<(Plan, Vec<Fate>)>,
+    staged: Option<Staged>,
+    marker: Marker,
+    spec: Arc<BatchSpec>,
+    project: Option<Project>,
+    key: Option<IdempotencyKey>,
+    unique_name: bool,
+}
+
 /// Rights, routing, plan and policies: nothing is written and nothing sent yet.
-fn wish(
-    gateway: &Arc<Gateway>,
-    ctx: &Context,
-    submission: Submission,
-    fingerprint: [u8; 32],
-    spool: Spool,
-) -> Result<Wish> {
+pub(crate) fn plan(gateway: &Gateway, ctx: &Context, headers: &HeaderMap, submission: Submission) -> Result<Planned> {
     let submission = Submission { project: submission.project.or_else(|| ctx.project.clone()), ..submission };
     gateway.limits.scoping.check_submit(ctx, submission.project.as_ref(), &submission.spec)?;
-    let rule =
-        gateway.routing.choose(&ctx.listener, &ctx.dialect, &ctx.principal.name, &submission).ok_or_else(no_route)?;
+    let rule = gateway.routing.choose(ctx, headers, &submission).ok_or_else(no_route)?;
     let stack = gateway.stack(&rule.to)?.clone();
     let marker = Marker { uuid: uuid_of(submission.key.as_ref())?, name: None };
     let spec = Arc::new(submission.spec);
+    let stage = stack.stage().filter(|_| !submission.files.is_empty() && !stack.can().upload);
+    let staged = stage.map(|stage| stage.plan(marker.uuid, &spec, &submission.files)).transpose()?;
+    let (sent, files) = match &staged {
+        Some(staged) => (Arc::new(staged.spec.clone()), Vec::new()),
+        None => (spec.clone(), submission.files),
+    };
     let plan = stack.plan(Intent {
         marker: marker.clone(),
         backend: rule.to.clone(),
-        spec: spec.clone(),
-        files: Arc::new(submission.files),
+        spec: sent,
+        files: Arc::new(files),
         principal: ctx.principal.clone(),
         dialect: ctx.dialect.clone(),
         project: submission.project.clone(),
     });
     let plan = plan.and_then(|mut plan| {
         stack.admit(&plan)?;
+        if let Some(staged) = &staged {
+            staged.tell(&mut plan.fates);
+        }
         let told = rule.policies.apply(&rule.to, &mut plan.fates, |extension| {
             gateway.dialect(ctx).map_or(Some(Field::Extension.class()), |dialect| dialect.loss_of(extension, &spec))
         })?;
         Ok((plan, told))
     });
-    let plan = if submission.key.is_some() { plan } else { Ok(plan?) };
+    Ok(Planned {
+        rule: rule.clone(),
+        stack,
+        // What it is found by on the wire is the backend's to say.
+        marker: plan.as_ref().map_or(marker, |(plan, _)| plan.intent.marker.clone()),
+        plan,
+        staged,
+        spec,
+        project: submission.project,
+        key: submission.key,
+        unique_name: submission.unique_name,
+    })
+}
+
+/// What is to be written and sent of a plan.
+fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32], spool: Spool) -> Wish {
+    let Planned { rule, stack, plan, staged, marker, spec, project, key, unique_name } = planned;
     let fates = plan.as_ref().map_or(&[][..], |(plan, _)| &plan.fates);
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();
     let new = NewIntent {
         marker,
-        backend: rule.to.clone(),
+        backend: rule.to,
         dialect: ctx.dialect.clone(),
         listener: ctx.listener.clone(),
         principal: ctx.principal.clone(),
-        project: submission.project,
+        project,
         spec,
         unmapped: fates.iter().filter(|fate| fate.is_lost()).cloned().collect(),
-        key: submission.key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
-        unique_name: submission.unique_name.then_some(listed_from),
+        key: key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
+        unique_name: unique_name.then_some(listed_from),
         claim: gateway.claim(),
     };
-    Ok(Wish { ctx: ctx.clone(), new, stack, plan, _spool: spool })
+    Wish { ctx: ctx.clone(), new, stack, plan, staged, _spool: spool }
 }
 
 impl Wish {
@@ -234,6 +273,9 @@ async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lea
         let _ = answer.send(sent);
     };
     let attempt = attempt(gateway, &wish, entry, &held).await;
+    if let (Some(staged), Ok(Attempt::Not(_)) | Err(_)) = (&wish.staged, &attempt) {
+        staged.remove().await;
+    }
     // From here on nobody needs the uploaded files.
     drop(wish);
     match attempt {
@@ -272,6 +314,11 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
         Ok((plan, _)) => plan.clone(),
         Err(error) => return Err(unsent(copy(error))),
     };
+    if let Some(staged) = &wish.staged
+        && let Err(error) = staged.write().await
+    {
+        return Err(unsent(error));
+    }
     if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
         return Err(unsent(error));
     }
@@ -281,7 +328,7 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
     let ctx = Context { deadline, ..wish.ctx.clone() };
     match wish.stack.submit(&ctx, plan).await {
         Ok(batch) => {
-            let accepted = || Verdict::Accepted(Box::new(identity(&batch)));
+            let accepted = || Verdict::Accepted(Box::new(identity(&wish.stack, &batch)));
             Ok(match settle_for_sure(gateway, entry, held, accepted).await {
                 Ok(row) => {
                     let shown = merge(&row, batch);
@@ -319,8 +366,8 @@ fn unsent(error: Error) -> Unwritten {
     (error, Box::new(move || Verdict::Failed(reason.clone())))
 }
 
-pub(crate) fn identity(batch: &Batch<NativeId>) -> NativeIdentity {
-    NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch.clone()), foreign: false }
+pub(crate) fn identity(stack: &Stack, batch: &Batch<NativeId>) -> NativeIdentity {
+    NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch.clone()), foreign: false, ids: stack.can().ids }
 }
 
 fn key_in_flight() -> Error {

@@ -7,11 +7,17 @@ use std::sync::Arc;
 
 use batchlingua_core::{
     App, Batch, BatchId, BatchRef, BatchState, Context, Detail, Entry, Error, ErrorKind, ListQuery, NativeId,
-    NativeIdentity, Notes, Observation, Outcome, Page, Phase, Reply, Result, Revival,
+    NativeIdentity, NativeIds, Notes, Observation, Outcome, Page, Phase, Reply, Result, Revival,
 };
 use futures_util::{StreamExt, stream};
 
-use crate::{Gateway, follow, gateway::merge, logs, sightings::span, stack::Stack};
+use crate::{
+    Gateway, follow,
+    gateway::{merge, with_extra},
+    logs,
+    sightings::span,
+    stack::Stack,
+};
 
 /// How many rows of a list are asked for at once.
 const ROWS_AT_ONCE: usize = 16;
@@ -20,7 +26,8 @@ const TAIL: usize = 10;
 
 /// The row of the batch that a client names.
 pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &BatchRef) -> Result<Entry> {
-    let scope = gateway.scope(ctx);
+    let reachable = gateway.scope(ctx).backends;
+    let scope = gateway.scope_by_id(ctx);
     if let Some(entry) = gateway.ledger.find(wanted, &scope).await? {
         return Ok(entry);
     }
@@ -28,21 +35,27 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
     let native = match wanted {
         BatchRef::Uuid(uuid) => NativeId::new(uuid.to_string()),
         BatchRef::Text(text) => NativeId::new(text.as_str()),
-        // The id of a submit of unknown outcome is a uuid, whatever its client's dialect calls an id.
-        BatchRef::Name(name) => {
-            let uuid = name.parse().map(BatchRef::Uuid).map_err(|_| Error::no_batch(wanted))?;
-            return gateway.ledger.find(&uuid, &scope).await?.ok_or_else(|| Error::no_batch(wanted));
-        }
-        BatchRef::Ordinal(_) => return Err(Error::no_batch(wanted)),
+        BatchRef::Name(name) => match name.parse().map(BatchRef::Uuid) {
+            // The id of a submit of unknown outcome is a uuid, whatever its client's dialect calls an id.
+            Ok(uuid) => return gateway.ledger.find(&uuid, &scope).await?.ok_or_else(|| Error::no_batch(wanted)),
+            Err(_) => NativeId::new(name.as_str()),
+        },
+        BatchRef::Ordinal(number) => NativeId::new(number.to_string()),
     };
+    // Integers and names are one server's own: only the one whose clients hold them is asked.
+    let is_adopted = matches!(wanted, BatchRef::Ordinal(_) | BatchRef::Name(_));
     let mut silent = None;
     for (name, stack) in &gateway.stacks {
-        if scope.backends.as_ref().is_some_and(|reachable| !reachable.contains(name)) {
+        let ids = stack.can().ids;
+        if reachable.as_ref().is_some_and(|reachable| !reachable.contains(name))
+            || (is_adopted && ids != (NativeIds::Reused { adopt: true }))
+        {
             continue;
         }
         match stack.get(ctx, &native, Detail::Summary).await {
             Ok(batch) => {
-                let seen = NativeIdentity { native: native.clone(), batch: Arc::new(batch), foreign: true };
+                // Found by a name, it has another id.
+                let seen = NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign: true, ids };
                 gateway.ledger.bind(name, &[seen]).await?;
                 if let Some(entry) = gateway.ledger.find(wanted, &scope).await? {
                     return Ok(entry);
@@ -110,7 +123,10 @@ pub(crate) async fn show(
         _ => return Ok((entry.batch.clone(), notes)),
     };
     let asked = match stack {
-        Ok(stack) => stack.get(ctx, native, offered(stack, detail)).await.map(|seen| (stack, seen)),
+        Ok(stack) => match stack.get(ctx, native, offered(stack, detail)).await {
+            Ok(seen) if is_another(stack, entry, &seen) => Err(retired(gateway, entry).await),
+            seen => seen.map(|seen| (stack, seen)),
+        },
         Err(error) => Err(error),
     };
     match asked {
@@ -135,6 +151,20 @@ pub(crate) async fn show(
             Ok((now.batch, Notes { stale_seconds, ..notes }))
         }
     }
+}
+
+/// Whether a backend that was restarted shows another batch under a number that it has given again.
+fn is_another(stack: &Stack, entry: &Entry, seen: &Batch<NativeId>) -> bool {
+    stack.can().ids != NativeIds::Unique && entry.is_another(seen)
+}
+
+/// The row is asked for no more under that number; to its client the batch is not there.
+async fn retired(gateway: &Gateway, entry: &Entry) -> Error {
+    tracing::warn!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "the backend has given this batch's number to another one");
+    if let Err(error) = gateway.ledger.retire(entry.row).await {
+        tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a number cannot be given up");
+    }
+    Error::no_batch(entry.batch.id.uuid)
 }
 
 /// A batch of a backend without steps has all but them: its dialect shows it as one.
@@ -243,7 +273,7 @@ pub(crate) async fn list(gateway: &Arc<Gateway>, ctx: &Context, query: &ListQuer
         match at_hand {
             // One row that cannot be read now is shown as last seen; the others are no worse for it.
             true => show(gateway, ctx, &entry, detail).await.map_or(entry.batch, |(batch, _)| batch),
-            false => entry.batch,
+            false => with_extra(&entry, gateway.shown.of(entry.row)),
         }
     });
     let rows = rows.buffered(ROWS_AT_ONCE).collect().await;

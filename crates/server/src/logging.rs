@@ -215,6 +215,8 @@ mod tests {
             rights: Arc::new(Rights::all()),
             project: None,
             caller: None,
+            client: None,
+            trace: None,
             deadline: Instant::now(),
         };
         let lines = lines_of(|recorder| {

@@ -108,7 +108,13 @@ impl Server {
             let opened = (backend.open)(context).await;
             let platform = opened
                 .map_err(|error| StartError::Backend { name: backend.name.to_string(), detail: error.detail() })?;
-            backends.push(BackendSlot { name: backend.name, backend: platform.backend, limits: backend.limits });
+            backends.push(BackendSlot {
+                name: backend.name,
+                backend: platform.backend,
+                relay: backend.relay.zip(platform.relay),
+                limits: backend.limits,
+                stage: backend.stage,
+            });
         }
         let metrics = Arc::new(Metrics::new(&config.dialects));
         let gateway = Gateway::new(GatewayParts {
@@ -247,6 +253,7 @@ fn listener_parts(config: ListenerConfig, bound: SocketAddr, guard: Option<&Arc<
         face,
         dialects: config.dialects,
         access: Access { authenticated, hosts },
+        trust_real_ip: config.trust_real_ip,
         auth: guard.map_or_else(|| Arc::new(Anyone) as Arc<dyn Authenticator>, |guard| guard.clone()),
     }
 }

@@ -263,6 +263,7 @@ fn opening(heading: &str) -> &'static str {
         "[dialect.dli]" => "[dialect.dli]\n",
         "[backend.NAME]" | "kind = \"local\"" => "[backend.other]\nkind = \"local\"\n",
         "[[route]]" => "[[route]]\nto = \"here\"\n",
+        "stage" => "[backend.other]\nkind = \"local\"\n[backend.other.stage]\n",
         "match" => "[[route]]\nto = \"here\"\n[route.match]\n",
         "to" => "[[route]]\n[[route.to]]\nbackend = \"here\"\n",
         "unmapped" => "[[route]]\nto = \"here\"\n[route.unmapped]\n",

@@ -19,6 +19,8 @@ pub fn context() -> Context {
         rights: Arc::new(Rights::all()),
         project: None,
         caller: None,
+        client: None,
+        trace: None,
         deadline: Instant::now() + Duration::from_secs(60),
     }
 }

@@ -215,4 +215,8 @@ pub struct Adapter {
     pub platform: Option<PlatformMaker>,
     /// What its platform makes of each field of a submit; of several, one for each way of running.
     pub mappings: &'static [&'static Mapping],
+    /// Whether its platform's ids are integers that are counted anew at times, and that its clients hold ([`batchlingua_core::NativeIds`]).
+    pub counts_ids: bool,
+    /// Whether its platform takes calls that are passed on ([`Platform::relay`]).
+    pub relays: bool,
 }

@@ -162,6 +162,18 @@ impl Settings {
         table.into_iter().map(|(name, value)| (name.clone(), Settings::new(join(&self.path, &name), value))).collect()
     }
 
+    /// All that is left of the table as pairs of texts, such as prefixes and what takes their place; all names are known then.
+    pub fn pairs(&mut self) -> Vec<(String, String)> {
+        let mut pairs = Vec::new();
+        for (name, value) in std::mem::take(&mut self.table) {
+            match value {
+                Value::String(text) => pairs.push((name, text)),
+                other => self.fault(&name, format!("must be a text in quotes, not {other}")),
+            }
+        }
+        pairs
+    }
+
     /// Whether the key is there.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)

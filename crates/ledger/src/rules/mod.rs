@@ -2,8 +2,9 @@
 //! state never goes backwards.
 //!
 //! Each rule runs inside one transaction of an engine ([`Table`]), alone. `submit` is the life of an intent up to its verdict, `sight` is
-//! what was seen on the backends and what clients asked of batches that run.
+//! what was seen on the backends and what clients asked of batches that run, `reuse` is about ids that a backend gives out again.
 
+mod reuse;
 mod sight;
 mod submit;
 
@@ -17,6 +18,7 @@ use crate::{
     table::Table,
 };
 
+pub(crate) use reuse::is_reused;
 pub(crate) use sight::{advanced, needs_asking};
 pub(crate) use submit::Draft;
 
@@ -48,9 +50,15 @@ impl Rules {
         Ok(rows.len())
     }
 
-    /// The next integer that nobody has. It is lost if nothing comes of it, as Livy's are.
+    /// A greater integer than all that were made before. It is lost if nothing comes of it, as Livy's are. Adopted ones may stand in the way,
+    /// many in a row where their server has counted as far: the steps grow, so that at most 31 are looked at, and may pass over free ones.
     fn take_ordinal(&self, table: &mut dyn Table) -> Result<u32, LedgerError> {
-        let ordinal = table.next_ordinal()?.max(self.first_ordinal);
+        let mut ordinal = table.next_ordinal()?.max(self.first_ordinal);
+        let mut step: u32 = 1;
+        while ordinal <= MAX_ORDINAL && table.whose(&Id::Ordinal(ordinal))?.is_some() {
+            ordinal += step;
+            step = step.saturating_mul(2);
+        }
         if ordinal > MAX_ORDINAL {
             return Err(LedgerError::OrdinalsUsedUp);
         }

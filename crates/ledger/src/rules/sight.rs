@@ -10,7 +10,7 @@ use batchlingua_core::{
     RowId, Standing, Times, Uuid,
 };
 
-use super::{Rules, bind_native, known};
+use super::{Rules, bind_native, known, reuse};
 use crate::{
     LedgerError,
     masked::{self, MaskedSpec, news},
@@ -26,6 +26,8 @@ impl Rules {
         backend: &BackendName,
         seen: &[NativeIdentity],
     ) -> Result<Vec<Bound>, LedgerError> {
+        // Of all of them first: one may show that the backend counts anew, and then another must not pass for what had its number.
+        seen.iter().try_for_each(|seen| reuse::heed(table, backend, seen))?;
         seen.iter().map(|seen| self.bind_one(table, backend, seen)).collect()
     }
 
@@ -50,7 +52,11 @@ impl Rules {
             return Ok(Bound::None);
         }
         let now = self.clock.now();
-        let ids = (free_uuid(table, backend, &seen.native)?, self.take_ordinal(table)?);
+        let ordinal = match reuse::free_ordinal(table, seen)? {
+            Some(adopted) => adopted,
+            None => self.take_ordinal(table)?,
+        };
+        let ids = (free_uuid(table, backend, &seen.native, ordinal)?, ordinal);
         let row = table.insert(Row::of_sighting(backend, seen, MaskedSpec::of(&seen.batch.spec), ids, now))?;
         table.put_id(Id::Uuid(ids.0), row.id())?;
         table.put_id(Id::Ordinal(ids.1), row.id())?;
@@ -206,16 +212,24 @@ fn own_intent(table: &mut dyn Table, backend: &BackendName, native: &NativeId) -
     let Some(uuid) = uuid_of(native) else { return Ok(None) };
     let Some(row) = table.whose(&Id::Uuid(uuid))? else { return Ok(None) };
     let row = known(table, row)?;
-    let ours = row.entry.dialect.is_some() && row.entry.backend == *backend && row.batch().id.native.is_none();
+    let ours = row.is_ours() && row.entry.backend == *backend && row.batch().id.native.is_none();
     Ok(ours.then_some(row))
 }
 
-/// The backend's own uuid, or one that every replica makes alike.
-fn free_uuid(table: &mut dyn Table, backend: &BackendName, native: &NativeId) -> Result<Uuid, LedgerError> {
+/// The backend's own uuid, or one that every replica makes alike; where an earlier batch under the same id has that one, the ordinal tells
+/// them apart, since no other row has it.
+fn free_uuid(
+    table: &mut dyn Table,
+    backend: &BackendName,
+    native: &NativeId,
+    ordinal: u32,
+) -> Result<Uuid, LedgerError> {
     let made = made_uuid(backend, native);
-    match uuid_of(native) {
-        Some(uuid) if table.whose(&Id::Uuid(uuid))?.is_none() => Ok(uuid),
-        _ if table.whose(&Id::Uuid(made))?.is_none() => Ok(made),
-        _ => Err(LedgerError::UuidTaken(made)),
+    let made_again = made_uuid(backend, &format!("{native}~{ordinal}").into());
+    for uuid in uuid_of(native).into_iter().chain([made, made_again]) {
+        if table.whose(&Id::Uuid(uuid))?.is_none() {
+            return Ok(uuid);
+        }
     }
+    Err(LedgerError::UuidTaken(made_again))
 }

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Entry, Holder, Intended, KeyClaim, Lease, Millis, NativeIdentity, NewIntent, Phase, Replay, Revival, RowId, Verdict,
+    Entry, Holder, Intended, KeyClaim, Lease, Millis, NativeIdentity, NativeIds, NewIntent, Phase, Replay, Revival,
+    Verdict,
 };
 
-use super::{Rules, advanced, bind_native, known, sight};
+use super::{Rules, advanced, bind_native, known, reuse, sight};
 use crate::{
     LedgerError,
     masked::MaskedSpec,
@@ -95,21 +96,21 @@ impl Rules {
         now: Millis,
     ) -> Result<Entry, LedgerError> {
         if let Some(has) = &row.batch().id.native {
-            if *has == seen.native {
+            // Given up or not: it is what was said before.
+            if *has == seen.native || *has == reuse::given_up(&seen.native, row.id()) {
                 return Ok(row.entry);
             }
             let (row, has) = (row.id(), has.clone());
             return Err(LedgerError::TwoJobs { row, has, native: seen.native.clone() });
         }
-        let holder = table.whose(&Id::Native(row.entry.backend.clone(), seen.native.clone()))?;
-        let sighted = holder.map(|holder| sighted_before_its_answer(table, holder, &row, seen)).transpose()?;
-        if let Some(sighted) = sighted {
-            table.move_ids(sighted.id(), row.id())?;
-            table.remove(sighted.id())?;
-            sight::take_over(&mut row, &sighted, now);
-        }
         let backend = row.entry.backend.clone();
+        if let Some(holder) = table.whose(&Id::Native(backend.clone(), seen.native.clone()))? {
+            let holder = known(table, holder)?;
+            make_way(table, &mut row, holder, seen, now)?;
+        }
         bind_native(table, &backend, &seen.native, row.id())?;
+        let untold = is_untold(row.entry.phase);
+        reuse::adopt(table, &mut row, seen, untold)?;
         row.entry.phase = Phase::Accepted;
         row.entry.refusal = None;
         row.batch_mut().id.native = Some(seen.native.clone());
@@ -206,17 +207,36 @@ fn stored_batch(table: &mut dyn Table, new: &NewIntent) -> Result<Option<Intende
     }
 }
 
-/// A walk over the backend can see a new job before its submit has been answered, and make a row for it. That row is younger than the
-/// intent, and came by no dialect. Any other row is of another job, and to bind the id twice would make one row of two jobs.
-fn sighted_before_its_answer(
-    table: &mut dyn Table,
-    holder: RowId,
-    row: &Row,
-    seen: &NativeIdentity,
-) -> Result<Row, LedgerError> {
-    let sighted = known(table, holder)?;
-    if sighted.entry.dialect.is_none() && sighted.id() > row.id() {
-        return Ok(sighted);
+/// Whether nobody has been told yet under which id the batch will be found.
+fn is_untold(phase: Phase) -> bool {
+    match phase {
+        Phase::Intended | Phase::Sending => true,
+        Phase::Ambiguous | Phase::Accepted | Phase::Refused | Phase::Failed => false,
     }
-    Err(LedgerError::TwoRows { backend: row.entry.backend.clone(), native: seen.native.clone(), holder, row: row.id() })
+}
+
+/// The backend's id is another row's. To bind it twice would make one row of two jobs, so that row must be of the same job, or have had the
+/// id before the backend counted anew.
+fn make_way(
+    table: &mut dyn Table,
+    row: &mut Row,
+    holder: Row,
+    seen: &NativeIdentity,
+    now: Millis,
+) -> Result<(), LedgerError> {
+    // The answer to a submit is no batch that was seen before it. What a look-up found may be.
+    let is_answer = seen.ids != NativeIds::Unique && is_untold(row.entry.phase);
+    if reuse::is_reused(&holder.entry, seen) {
+        reuse::give_number_up(table, holder)
+    } else if reuse::was_sighted_after(&holder, row) {
+        table.move_ids(holder.id(), row.id())?;
+        table.remove(holder.id())?;
+        sight::take_over(row, &holder, now);
+        Ok(())
+    } else if is_answer && !holder.is_ours() {
+        reuse::give_number_up(table, holder)
+    } else {
+        let (native, holder) = (seen.native.clone(), holder.id());
+        Err(LedgerError::TwoRows { backend: row.entry.backend.clone(), native, holder, row: row.id() })
+    }
 }

@@ -23,7 +23,6 @@ use crate::{LedgerError, row::Row};
 
 const FIXED: &[&str] = &[
     "uuid",
-    "ordinal",
     "backend",
     "dialect",
     "listener",
@@ -45,6 +44,7 @@ const FIXED: &[&str] = &[
 
 const MOVING: &[&str] = &[
     "revision",
+    "ordinal",
     "native",
     "key",
     "fingerprint",
@@ -86,7 +86,6 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
     let principal = row.principal.as_ref().or(batch.owner.as_ref());
     Ok(vec![
         text(batch.id.uuid.to_string()),
-        Value::Integer(batch.id.ordinal.into()),
         text(entry.backend.as_str()),
         optional(entry.dialect.as_ref().map(DialectName::as_str)),
         optional(row.listener.as_ref().map(|listener| listener.as_str())),
@@ -112,6 +111,7 @@ pub(super) fn moving(row: &Row) -> Vec<Value> {
     let (entry, batch) = (&row.entry, row.batch());
     vec![
         Value::Integer(row.revision.cast_signed()),
+        Value::Integer(batch.id.ordinal.into()),
         optional(batch.id.native.as_ref().map(|native| native.as_str())),
         optional(row.key.as_ref().map(|key| key.value.as_str())),
         row.key.as_ref().map_or(Value::Null, |key| Value::Blob(key.fingerprint.to_vec())),
@@ -139,7 +139,6 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     let mut cells = Cells { sql, at: 0 };
     let row = RowId(cells.next()?);
     let uuid = cells.uuid()?;
-    let ordinal = cells.next()?;
     let backend = cells.next::<String>()?.into();
     let dialect = cells.next::<Option<String>>()?.map(Into::into);
     let listener = cells.next::<Option<String>>()?.map(Into::into);
@@ -158,6 +157,7 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     cells.at += 3;
     (spec.queue, spec.name, spec.kind) = (queue, name, kind);
     let revision = cells.next::<i64>()?.cast_unsigned();
+    let ordinal = cells.next()?;
     let native = cells.next::<Option<String>>()?.map(Into::into);
     let key = cells.key()?;
     let phase = cells.word("phase", |word| Phase::ALL.into_iter().find(|phase| phase.as_str() == word))?;

@@ -29,7 +29,7 @@ use crate::{
     LedgerError, Options,
     cache::Cache,
     row::{Id, Row},
-    rules::{Draft, Rules, advanced, needs_asking},
+    rules::{Draft, Rules, advanced, is_reused, needs_asking},
     view,
 };
 
@@ -187,7 +187,10 @@ impl Ledger for SqliteLedger {
     async fn bind(&self, backend: &BackendName, seen: &[NativeIdentity]) -> Result<Vec<Bound>> {
         let ids = seen.iter().map(|seen| Id::Native(backend.clone(), seen.native.clone())).collect();
         let known = self.by_ids(ids).await?;
-        let row = |row: Arc<Row>| Bound::Row(row.entry.clone());
+        // One that shows that the backend counts anew changes what the others are.
+        let anew =
+            known.iter().zip(seen).any(|(row, seen)| row.as_ref().is_some_and(|row| is_reused(&row.entry, seen)));
+        let row = |row: Arc<Row>| if anew { Bound::None } else { Bound::Row(row.entry.clone()) };
         let mut bound: Vec<Bound> = known.into_iter().map(|known| known.map_or(Bound::None, row)).collect();
         let is_new = |(bound, _): &(&mut Bound, &NativeIdentity)| matches!(bound, Bound::None);
         let new: Vec<NativeIdentity> =
@@ -200,6 +203,15 @@ impl Ledger for SqliteLedger {
             }
         }
         Ok(bound)
+    }
+
+    async fn may_be_ours(&self, row: RowId, seen: &NativeIdentity) -> Result<bool> {
+        let seen = seen.clone();
+        self.write(move |rules, tx| rules.may_be_ours(tx, row, &seen)).await
+    }
+
+    async fn retire(&self, row: RowId) -> Result<()> {
+        self.write(move |rules, tx| rules.retire(tx, row)).await
     }
 
     async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>> {

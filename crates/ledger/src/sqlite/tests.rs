@@ -7,7 +7,8 @@ use std::{
 };
 
 use batchlingua_core::{
-    BatchRef, BatchSpec, Claim, ErrorKind, Health, Holder, Intended, Ledger, Marker, NewIntent, Principal, Scope, Uuid,
+    Batch, BatchRef, BatchSpec, BatchState, Claim, ErrorKind, Health, Holder, Intended, Ledger, Marker, NativeId,
+    NativeIdentity, NativeIds, NewIntent, Principal, Scope, Uuid,
 };
 use rusqlite::{Connection, types::Value};
 use tempfile::TempDir;
@@ -222,7 +223,7 @@ async fn rows_of_the_first_version_are_found_by_what_it_did_not_know() {
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     };
     let written = columns().expect("they are there");
-    let back = "ALTER TABLE batches DROP COLUMN title; ALTER TABLE batches DROP COLUMN program; \
+    let back = "DROP INDEX nondescript; ALTER TABLE batches DROP COLUMN title; ALTER TABLE batches DROP COLUMN program; \
                 ALTER TABLE batches DROP COLUMN user; PRAGMA user_version = 1";
     let connection = Connection::open(database(&dir)).expect("it is a database");
     connection.execute_batch(back).expect("that was the first version");
@@ -230,6 +231,31 @@ async fn rows_of_the_first_version_are_found_by_what_it_did_not_know() {
     drop(opened(&dir, 1));
     assert_eq!(columns().expect("they are there again"), written);
     assert_eq!(written[2].0, "c.py");
+}
+
+#[tokio::test]
+async fn rows_of_the_second_version_give_their_numbers_up_like_later_ones() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let ledger = opened(&dir, 1);
+    let seen = |native: &str, name: Option<&str>| {
+        let spec = BatchSpec { name: name.map(str::to_owned), ..BatchSpec::default() };
+        let batch = Batch::new(native.into(), BatchState::Running, Arc::new(spec));
+        let ids = NativeIds::Reused { adopt: true };
+        NativeIdentity { native: native.into(), batch: Arc::new(batch), foreign: true, ids }
+    };
+    let old = [seen("1", None), seen("2", Some("a"))];
+    ledger.bind(&"here".into(), &old).await.expect("the ledger binds");
+    drop(ledger);
+    let connection = Connection::open(database(&dir)).expect("it is a database");
+    let back = "DROP INDEX nondescript; PRAGMA user_version = 2";
+    connection.execute_batch(back).expect("that was the second version");
+    drop(connection);
+    let ledger = opened(&dir, 1);
+    ledger.bind(&"here".into(), &[seen("2", Some("b"))]).await.expect("the ledger binds");
+    let rows = ledger.dump(None, 9).await.expect("rows are read");
+    let natives: Vec<_> = rows.iter().filter_map(|entry| entry.batch.id.native.clone()).collect();
+    assert_eq!(natives, ["1~1", "2~2", "2"].map(NativeId::from));
+    assert_eq!(rows.iter().map(|entry| entry.batch.id.ordinal).collect::<Vec<_>>(), [1, 2, 4]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod search {
     pub(super) const MARKED: &str = "phase IN ('intended', 'sending', 'ambiguous') AND backend = ? AND marker_name = ?";
     pub(super) const CLAIMABLE: &str = "phase IN ('intended', 'sending', 'ambiguous')
         AND (coalesce(lease_until, 0) <= ?1 OR (?2 IS NOT NULL AND holder IS NOT ?2)) ORDER BY +row LIMIT ?3";
+    pub(super) const NONDESCRIPT: &str = "backend = ? AND native NOT GLOB '*[^0-9]*'
+        AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = ''";
     pub(super) const ENDED_BEFORE: &str = "ended < ? LIMIT ?";
     pub(super) const UNENDED_CANCELS: &str =
         "cancel_asked = 1 AND phase = 'accepted' AND ended IS NULL ORDER BY +row LIMIT ?";
@@ -82,6 +84,20 @@ impl Table for Tx<'_> {
         rows(self.connection, search::CLAIMABLE, params![now.0, others.map(|holder| &*holder.0), window(limit)])
     }
 
+    fn nondescript(&mut self, backend: &BackendName) -> Result<Vec<Arc<Row>>, LedgerError> {
+        rows(self.connection, search::NONDESCRIPT, [backend.as_str()])
+    }
+
+    fn epoch(&mut self, backend: &BackendName) -> Result<RowId, LedgerError> {
+        let row = one(self.connection, "SELECT value FROM counters WHERE name = ?", [epoch_of(backend)])?;
+        Ok(RowId(row.unwrap_or_default()))
+    }
+
+    fn begin_epoch(&mut self, backend: &BackendName) -> Result<(), LedgerError> {
+        let sql = "INSERT OR REPLACE INTO counters SELECT ?, coalesce(max(row), 0) FROM batches";
+        self.write(sql, [epoch_of(backend)])
+    }
+
     fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError> {
         let sql = format!("SELECT row FROM batches WHERE {}", search::ENDED_BEFORE);
         let mut statement = prepared(self.connection, &sql).map_err(unreadable)?;
@@ -118,12 +134,14 @@ impl Table for Tx<'_> {
     fn put_id(&mut self, id: Id, row: RowId) -> Result<(), LedgerError> {
         let (kind, text, space) = id_cells(&id);
         self.write("INSERT INTO ids (kind, text, space, row) VALUES (?, ?, ?, ?)", params![kind, text, space, row.0])?;
-        self.changes.ids.push((id, row));
+        self.changes.ids.push((id, Some(row)));
         Ok(())
     }
 
     fn free_id(&mut self, id: &Id) -> Result<(), LedgerError> {
-        self.write("DELETE FROM ids WHERE kind = ? AND text = ? AND space = ?", id_cells(id))
+        self.write("DELETE FROM ids WHERE kind = ? AND text = ? AND space = ?", id_cells(id))?;
+        self.changes.ids.push((id.clone(), None));
+        Ok(())
     }
 
     fn move_ids(&mut self, from: RowId, to: RowId) -> Result<(), LedgerError> {
@@ -204,6 +222,10 @@ fn prepared<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<Cache
     connection.prepare_cached(sql)
 }
 
+fn epoch_of(backend: &BackendName) -> String {
+    format!("epoch of {backend}")
+}
+
 fn id_cells(id: &Id) -> (&'static str, String, String) {
     match id {
         Id::Uuid(uuid) => ("uuid", uuid.to_string(), String::new()),
@@ -224,6 +246,7 @@ mod tests {
             (search::NAME_HELD, "INDEX batches_by_name (name=?)"),
             (search::MARKED, "INDEX open_intents (backend=? AND marker_name=?)"),
             (search::CLAIMABLE, "INDEX open_intents"),
+            (search::NONDESCRIPT, "INDEX nondescript (backend=?)"),
             (search::ENDED_BEFORE, "INDEX batches_by_end (ended<?)"),
             (search::UNENDED_CANCELS, "INDEX unended_cancels"),
             ("row > ? ORDER BY row LIMIT ?", "INTEGER PRIMARY KEY (rowid>?)"),

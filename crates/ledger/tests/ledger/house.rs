@@ -11,8 +11,8 @@ use std::{
 
 use batchlingua_core::{
     App, BackendName, Batch, BatchRef, BatchSpec, BatchState, Bound, Claim, Clock, Entry, ErrorKind, Filter, Holder,
-    Intended, KeyClaim, Lease, Ledger, ListQuery, Marker, Millis, NativeId, NativeIdentity, NewIntent, Observation,
-    Order, Page, Principal, Replay, Revival, RowId, Scope, Times, Uuid, Verdict, Window,
+    Intended, KeyClaim, Lease, Ledger, ListQuery, Marker, Millis, NativeId, NativeIdentity, NativeIds, NewIntent,
+    Observation, Order, Page, Principal, Replay, Revival, RowId, Scope, Times, Uuid, Verdict, Window,
 };
 use batchlingua_ledger::{Options, open};
 use tempfile::TempDir;
@@ -200,13 +200,13 @@ pub(crate) fn stored_batch(uuid: Uuid, fingerprint: u8) -> NewIntent {
 pub(crate) fn seen(native: &str, state: BatchState) -> NativeIdentity {
     let native = NativeId::from(native);
     let batch = Batch::new(native.clone(), state, Arc::default());
-    NativeIdentity { native, batch: Arc::new(batch), foreign: true }
+    NativeIdentity { native, batch: Arc::new(batch), foreign: true, ids: NativeIds::Unique }
 }
 
 pub(crate) fn seen_batch(native: &str, set: impl FnOnce(&mut Batch<NativeId>)) -> NativeIdentity {
     let mut batch = Batch::new(NativeId::from(native), BatchState::Running, Arc::default());
     set(&mut batch);
-    NativeIdentity { native: native.into(), batch: Arc::new(batch), foreign: true }
+    NativeIdentity { native: native.into(), batch: Arc::new(batch), foreign: true, ids: NativeIds::Unique }
 }
 
 pub(crate) fn accepted(native: &str, state: BatchState) -> Verdict {

@@ -1,11 +1,11 @@
 //! Random histories. Memory is the model of SQLite, and the rule of core is the model of both.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BatchKind, BatchSpec, BatchState, Bound, Claim, Error, ErrorKind, Filter, KeyClaim, Lease, ListQuery, Marker,
-    Millis, NewIntent, Observation, Order, Principal, Replay, Result, Retention, Revival, RowId, Scope, SortKey,
-    Standing, Times, Uuid, Verdict, Window,
+    Batch, BatchKind, BatchRef, BatchSpec, BatchState, Bound, Claim, Error, ErrorKind, Filter, KeyClaim, Lease,
+    ListQuery, Marker, Millis, NativeIdentity, NativeIds, NewIntent, Observation, Order, Phase, Principal, Replay,
+    Result, Retention, Revival, RowId, Scope, SortKey, Standing, Times, Uuid, Verdict, Window,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tokio::runtime::Runtime;
@@ -34,14 +34,23 @@ fn revival() -> impl Strategy<Value = Revival> {
 /// Row, state, attempt, revival and reason.
 type Sight = (usize, BatchState, Option<u32>, Revival, Option<u8>);
 
+/// Name and application of what was seen.
+type Looks = (Option<u8>, Option<u8>);
+
+fn looks() -> impl Strategy<Value = Looks> {
+    (option::of(0..3u8), option::weighted(0.3, 0..2u8))
+}
+
 /// One thing that is done to a ledger; numbers choose among what there is, so that most of it meets something.
 #[derive(Clone, Debug)]
 enum Deed {
     Intend { key: Option<(u8, u8)>, stored: Option<u8>, name: Option<u8>, unique: bool, who: u8, dialect: u8 },
     MaySend(usize),
-    Settle(usize, u8, Option<u8>),
+    Settle(usize, u8, Option<u8>, Looks),
     Claim(u8, usize),
-    Bind { backend: u8, natives: Vec<(u8, bool)>, state: BatchState, name: Option<u8> },
+    Bind { backend: u8, natives: Vec<(u8, bool, Looks)>, state: BatchState },
+    Retire(usize),
+    MayBeOurs(usize, u8, Looks),
     Observe(Vec<Sight>),
     Cancel(Vec<usize>),
     Hide(Vec<usize>, u8),
@@ -56,10 +65,13 @@ fn deed() -> impl Strategy<Value = Deed> {
         6 => (option::of((0..3u8, 0..2u8)), option::weighted(0.3, 0..3u8), option::of(0..3u8), any::<bool>(), 0..2u8, 0..2u8)
             .prop_map(|(key, stored, name, unique, who, dialect)| Deed::Intend { key, stored, name, unique, who, dialect }),
         2 => (0..8usize).prop_map(Deed::MaySend),
-        6 => (0..8usize, 0..5u8, option::of(0..4u8)).prop_map(|(lease, verdict, native)| Deed::Settle(lease, verdict, native)),
+        6 => (0..8usize, 0..5u8, option::of(0..6u8), looks())
+            .prop_map(|(lease, verdict, native, looks)| Deed::Settle(lease, verdict, native, looks)),
         1 => (0..2u8, 0..3usize).prop_map(|(who, limit)| Deed::Claim(who, limit)),
-        3 => (0..2u8, vec((0..6u8, any::<bool>()), 1..4), state(), option::of(0..3u8))
-            .prop_map(|(backend, natives, state, name)| Deed::Bind { backend, natives, state, name }),
+        5 => (0..2u8, vec((0..6u8, any::<bool>(), looks()), 1..4), state())
+            .prop_map(|(backend, natives, state)| Deed::Bind { backend, natives, state }),
+        1 => (0..8usize).prop_map(Deed::Retire),
+        1 => (0..8usize, 0..6u8, looks()).prop_map(|(row, native, looks)| Deed::MayBeOurs(row, native, looks)),
         6 => vec(sight, 1..4).prop_map(Deed::Observe),
         1 => vec(0..8usize, 1..3).prop_map(Deed::Cancel),
         1 => (vec(0..8usize, 1..3), 0..2u8).prop_map(|(rows, dialect)| Deed::Hide(rows, dialect)),
@@ -70,6 +82,38 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 const DIALECTS: [&str; 2] = ["livy", "kyuubi"];
+
+/// What the ids of each backend are worth. All intents go to the first, whose clients hold them.
+const NUMBERINGS: [NativeIds; 2] = [NativeIds::Reused { adopt: true }, NativeIds::Unique];
+
+fn sight_of(native: &str, state: BatchState, (name, app): Looks, ids: NativeIds) -> NativeIdentity {
+    let mut batch = Batch::new(native.into(), state, Arc::default());
+    let name = name.map(|name| format!("name{name}"));
+    batch.spec = Arc::new(BatchSpec { name, ..BatchSpec::default() });
+    batch.app.id = app.map(|app| format!("app{app}"));
+    NativeIdentity { ids, batch: Arc::new(batch), ..seen(native, state) }
+}
+
+/// Whatever happened: an id is one row's, and finds it. A submit that did not go through has left its uuid to the retry.
+async fn check_ids(life: &Life) -> Result<(), TestCaseError> {
+    let rows = life.house.ledger.dump(None, 1000).await.expect("rows are read");
+    let mut known = HashSet::new();
+    for entry in rows.iter().filter(|entry| entry.phase.is_open() || entry.phase == Phase::Accepted) {
+        let id = &entry.batch.id;
+        let native = id.native.as_ref().map(|native| format!("{native} of {}", entry.backend));
+        for id in [Some(id.uuid.to_string()), Some(id.ordinal.to_string()), native].into_iter().flatten() {
+            prop_assert!(known.insert(id.clone()), "{} belongs to two rows: {:?}", id, rows);
+        }
+        let scope = Scope { backends: Some(vec![entry.backend.clone()]), ..scope("none") };
+        let native = id.native.as_ref().map(|native| text(native.as_str()));
+        for wanted in [Some(BatchRef::Uuid(id.uuid)), Some(BatchRef::Ordinal(id.ordinal)), native].into_iter().flatten()
+        {
+            let found = life.house.find_in(wanted.clone(), &scope).await.map(|entry| entry.row);
+            prop_assert_eq!(found, Some(entry.row), "by {}", wanted);
+        }
+    }
+    Ok(())
+}
 
 /// A ledger and what its history has given out so far.
 struct Life {
@@ -101,8 +145,8 @@ impl Life {
                 Some(lease) => told(ledger.may_send(lease).await),
                 None => String::new(),
             },
-            Deed::Settle(lease, verdict, native) => match self.leases.get(*lease) {
-                Some(lease) => told(ledger.settle(lease, verdict_of(*verdict, *native, lease)).await),
+            Deed::Settle(lease, verdict, native, looks) => match self.leases.get(*lease) {
+                Some(lease) => told(ledger.settle(lease, verdict_of(*verdict, *native, *looks, lease)).await),
                 None => String::new(),
             },
             Deed::Claim(who, limit) => {
@@ -113,19 +157,20 @@ impl Life {
                 }
                 told(claimed)
             }
-            Deed::Bind { backend, natives, state, name } => {
-                let sight = |(native, foreign): &(u8, bool)| {
-                    let mut sight = seen(&native_id(*native), *state);
-                    let mut batch = (*sight.batch).clone();
-                    let name = name.map(|name| format!("name{name}"));
-                    batch.spec = Arc::new(BatchSpec { name, ..BatchSpec::default() });
-                    (sight.batch, sight.foreign) = (Arc::new(batch), *foreign);
-                    sight
+            Deed::Bind { backend, natives, state } => {
+                let sight = |(native, foreign, looks): &(u8, bool, Looks)| NativeIdentity {
+                    foreign: *foreign,
+                    ..sight_of(&native_id(*native), *state, *looks, NUMBERINGS[usize::from(*backend)])
                 };
                 let seen: Vec<_> = natives.iter().map(sight).collect();
                 let bound: Result<Vec<Bound>> =
                     ledger.bind(&["here", "there"][usize::from(*backend)].into(), &seen).await;
                 told(bound)
+            }
+            Deed::Retire(row) => told(ledger.retire(RowId(*row as i64 + 1)).await),
+            Deed::MayBeOurs(row, native, looks) => {
+                let seen = sight_of(&native_id(*native), BatchState::Running, *looks, NUMBERINGS[0]);
+                told(ledger.may_be_ours(RowId(*row as i64 + 1), &seen).await)
             }
             Deed::Observe(seen) => {
                 let sight =
@@ -156,7 +201,7 @@ impl Life {
                 let wanted = match how {
                     0 => text(&native_id(*which)),
                     1 => called(&format!("name{which}")),
-                    _ => batchlingua_core::BatchRef::Ordinal((*which).into()),
+                    _ => BatchRef::Ordinal((*which).into()),
                 };
                 told(ledger.find(&wanted, &scope(DIALECTS[usize::from(*which) % 2])).await)
             }
@@ -207,13 +252,13 @@ fn new_intent(deed: &Deed, made: u32) -> NewIntent {
     }
 }
 
-fn verdict_of(verdict: u8, native: Option<u8>, lease: &Lease) -> Verdict {
+fn verdict_of(verdict: u8, native: Option<u8>, looks: Looks, lease: &Lease) -> Verdict {
     let native = native.map_or_else(|| format!("of row {}", lease.row.0), native_id);
     match verdict {
         0 => Verdict::Refused(Error::new(ErrorKind::BackendRejected, "no")),
         1 => Verdict::Failed("gone".to_owned()),
         2 => Verdict::Ambiguous,
-        _ => Verdict::Accepted(Box::new(seen(&native, BatchState::Starting))),
+        _ => Verdict::Accepted(Box::new(sight_of(&native, BatchState::Starting, looks, NUMBERINGS[0]))),
     }
 }
 
@@ -286,6 +331,9 @@ proptest! {
                 let model = memory.live(deed).await;
                 prop_assert_eq!(&model, &files.live(deed).await, "{:?}", deed);
                 prop_assert_eq!(&model, &uncached.live(deed).await, "{:?}, uncached", deed);
+            }
+            for life in &lives {
+                check_ids(life).await?;
             }
             for (query, scope) in &queries {
                 let [memory, files, uncached] = &lives;

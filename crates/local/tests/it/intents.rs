@@ -17,6 +17,8 @@ pub(crate) fn context() -> Context {
         rights: Arc::new(Rights::all()),
         project: None,
         caller: None,
+        client: None,
+        trace: None,
         deadline: Instant::now() + Duration::from_secs(60),
     }
 }

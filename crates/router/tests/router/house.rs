@@ -6,7 +6,8 @@ use std::{
 };
 
 use batchlingua_core::{
-    Authenticator, Backend, Batch, BatchSpec, BatchState, Clock, Ledger, Millis, NativeId, NativeIdentity, Times,
+    Authenticator, Backend, Batch, BatchSpec, BatchState, Clock, Ledger, Millis, NativeId, NativeIdentity, NativeIds,
+    Times,
 };
 use batchlingua_ledger::Options;
 use batchlingua_router::{
@@ -162,7 +163,9 @@ impl House {
                 .map(|(name, backend)| BackendSlot {
                     name: (*name).into(),
                     backend: backend.clone(),
+                    relay: None,
                     limits: plans.calls,
+                    stage: None,
                 })
                 .collect(),
             routing: Routing { rules: plans.rules.clone() },
@@ -183,7 +186,13 @@ impl House {
             authenticated: plans.auth.is_required(),
         };
         let (access, auth) = (plans.access.clone(), plans.auth.clone());
-        let service = gateway.listener(ListenerParts { face, dialects: vec!["plain".into()], access, auth });
+        let service = gateway.listener(ListenerParts {
+            face,
+            dialects: vec!["plain".into()],
+            access,
+            auth,
+            trust_real_ip: false,
+        });
         Self { clock, backend, ledger, gateway, service, notebook, plans }
     }
 
@@ -258,7 +267,7 @@ impl House {
         let now = self.clock.now();
         let times = Times { created: now, started: Some(now), ended: Some(now), modified: now };
         let batch = Batch { times, ..Batch::new(native.clone(), BatchState::Succeeded, Arc::default()) };
-        NativeIdentity { native, batch: Arc::new(batch), foreign: true }
+        NativeIdentity { native, batch: Arc::new(batch), foreign: true, ids: NativeIds::Unique }
     }
 
     pub(crate) async fn state(&self, id: &str) -> String {

@@ -124,6 +124,16 @@ impl Ledger for Watched {
         bound
     }
 
+    async fn may_be_ours(&self, row: RowId, seen: &NativeIdentity) -> Result<bool> {
+        self.begin("may_be_ours")?;
+        self.inner.may_be_ours(row, seen).await
+    }
+
+    async fn retire(&self, row: RowId) -> Result<()> {
+        self.begin("retire")?;
+        self.inner.retire(row).await
+    }
+
     async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>> {
         self.begin("observe")?;
         self.inner.observe(seen).await

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use batchlingua_core::{BackendName, DialectName};
-use batchlingua_router::{CallLimits, Limits};
+use batchlingua_router::{CallLimits, Limits, Stage};
 use batchlingua_wire::{Adapter, Dialect, Settings, parse_bytes};
 use serde_json::{Value, json};
 
@@ -40,11 +40,11 @@ fn is_amount(limit: &Value) -> bool {
 }
 
 /// The dialects, each with its table or an empty one.
-pub(super) fn dialects(root: &mut Settings, limits: &mut Limits) -> Vec<Arc<dyn Dialect>> {
+pub(super) fn dialects(root: &mut Settings, limits: &mut Limits) -> (Vec<Arc<dyn Dialect>>, Relays) {
     let mut table = root.table("dialect");
     let mut given = table.named_tables();
     close(root, table);
-    let mut dialects = Vec::new();
+    let (mut dialects, mut relays) = (Vec::new(), Relays::new());
     for adapter in ADAPTERS {
         let Some(make) = adapter.dialect else { continue };
         let mut settings = match given.iter().position(|(name, _)| name == adapter.name) {
@@ -52,6 +52,9 @@ pub(super) fn dialects(root: &mut Settings, limits: &mut Limits) -> Vec<Arc<dyn 
             None => Settings::new(format!("dialect.{}", adapter.name), json!({})),
         };
         list_for(&mut settings, adapter.name, limits);
+        if adapter.relays {
+            relays.push((adapter.name, settings.text("relay")));
+        }
         match make(settings) {
             Ok(dialect) => dialects.push(dialect),
             Err(faults) => root.absorb(faults),
@@ -61,7 +64,34 @@ pub(super) fn dialects(root: &mut Settings, limits: &mut Limits) -> Vec<Arc<dyn 
         let message = format!("there is no dialect \"{name}\"; {}", nearest(&name, dialect_names()));
         root.fault(&format!("dialect.{name}"), message);
     }
-    dialects
+    (dialects, relays)
+}
+
+/// Dialects with calls that are passed on, and the backend that the file names for them.
+pub(super) type Relays = Vec<(&'static str, Option<String>)>;
+
+/// Calls that are passed on go to the backend that is named for them, else to the only one of their kind.
+pub(super) fn relay(root: &mut Settings, backends: &mut [BackendConfig], relays: Relays, warnings: &mut Vec<String>) {
+    for (dialect, named) in relays {
+        let mut alike: Vec<&mut BackendConfig> =
+            backends.iter_mut().filter(|backend| backend.kind == dialect).collect();
+        match (named.as_deref(), alike.as_mut_slice()) {
+            (Some(""), _) => {}
+            (Some(name), alike) => match alike.iter_mut().find(|backend| backend.name.as_str() == name) {
+                Some(backend) => backend.relay = Some(dialect.into()),
+                None => {
+                    let near = nearest(name, alike.iter().map(|backend| backend.name.as_str()));
+                    let message = format!("there is no backend \"{name}\" of kind \"{dialect}\"; {near}");
+                    root.fault(&format!("dialect.{dialect}.relay"), message);
+                }
+            },
+            (None, [only]) => only.relay = Some(dialect.into()),
+            (None, []) => {}
+            (None, [..]) => warnings.push(format!(
+                "several backends are of kind {dialect}, and dialect.{dialect}.relay does not say which gets its sessions: none does"
+            )),
+        }
+    }
 }
 
 fn list_for(settings: &mut Settings, name: &'static str, limits: &mut Limits) {
@@ -98,6 +128,25 @@ pub(super) fn backends(root: &mut Settings) -> (Vec<BackendConfig>, Vec<BackendN
     (backends, names)
 }
 
+/// `stage = { dir = "/mnt/shared/batches", url = "hdfs:///shared/batches" }`.
+fn stage(settings: &mut Settings) -> Option<Stage> {
+    if !settings.has("stage") {
+        let _ = settings.table("stage");
+        return None;
+    }
+    let mut table = settings.table("stage");
+    let (dir, url) = (table.text("dir").unwrap_or_default(), table.text("url").unwrap_or_default());
+    if !dir.starts_with('/') {
+        table.fault("dir", "must be the absolute path of a folder that is shared with the platform");
+    }
+    // A comma would part the lists of files in which it stands.
+    if !url.contains(":/") || url.contains([',', '?', '#', ' ']) {
+        table.fault("url", "must be the same folder as the platform names it, such as \"hdfs:///shared/batches\"");
+    }
+    close(settings, table);
+    Some(Stage { dir: dir.into(), url: url.trim_end_matches('/').to_owned() })
+}
+
 fn backend(root: &mut Settings, name: &str, mut settings: Settings) -> Option<BackendConfig> {
     let kind = settings.text("kind");
     let defaults = CallLimits::default();
@@ -105,6 +154,7 @@ fn backend(root: &mut Settings, name: &str, mut settings: Settings) -> Option<Ba
         concurrency: count(&mut settings, "max_calls", defaults.concurrency, 1_000_000),
         timeout: time(&mut settings, "timeout", defaults.timeout),
     };
+    let stage = stage(&mut settings);
     let platforms = || ADAPTERS.iter().filter(|adapter| adapter.platform.is_some());
     let adapter: Option<&'static Adapter> = platforms().find(|adapter| Some(adapter.name) == kind.as_deref());
     let Some(adapter) = adapter else {
@@ -119,7 +169,7 @@ fn backend(root: &mut Settings, name: &str, mut settings: Settings) -> Option<Ba
     };
     let make = adapter.platform.expect("only platforms were looked through");
     match make(settings) {
-        Ok(open) => Some(BackendConfig { name: name.into(), kind: adapter.name, limits, open }),
+        Ok(open) => Some(BackendConfig { name: name.into(), kind: adapter.name, limits, stage, relay: None, open }),
         Err(faults) => {
             root.absorb(faults);
             None

@@ -91,7 +91,9 @@ fn listener(table: &mut Settings, insecure: bool, has_auth: bool) -> ListenerCon
     }
     let csrf = table.flag("csrf", false);
     let path_prefix = path_prefix(table);
-    ListenerConfig { name: ListenerName::from(name), address, dialects, public_url, hosts, csrf, path_prefix, auth }
+    let trust_real_ip = table.flag("trust_real_ip", false);
+    let name = ListenerName::from(name);
+    ListenerConfig { name, address, dialects, public_url, hosts, csrf, path_prefix, auth, trust_real_ip }
 }
 
 fn dialects(table: &mut Settings) -> Vec<DialectName> {

@@ -5,6 +5,7 @@
 //! change (`document` knows the places, [`batchlingua_wire::Settings`] the keys). Every key has a default; the reference is
 //! `docs/configuration.md`, which a test holds against this code.
 
+mod adopted;
 mod auth;
 mod backends;
 mod document;
@@ -18,7 +19,7 @@ mod secrets;
 use std::{collections::HashSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use batchlingua_core::{BackendName, DialectName, ListenerName};
-use batchlingua_router::{CallLimits, Limits, Routing};
+use batchlingua_router::{CallLimits, Limits, Routing, Stage};
 use batchlingua_wire::{ConfigError, Dialect, Opener, Settings};
 use serde_json::Value;
 use tracing_subscriber::filter::Targets;
@@ -77,6 +78,8 @@ pub struct ListenerConfig {
     pub path_prefix: String,
     /// Whether clients have to prove who they are.
     pub auth: bool,
+    /// Whether a client's `X-Real-IP` is believed.
+    pub trust_real_ip: bool,
 }
 
 /// The ledger.
@@ -96,6 +99,10 @@ pub struct BackendConfig {
     pub kind: &'static str,
     /// The bounds of calls to it.
     pub limits: CallLimits,
+    /// Where uploaded files are put for it.
+    pub stage: Option<Stage>,
+    /// The dialect whose calls are passed on to it.
+    pub relay: Option<DialectName>,
     /// Opens it.
     pub open: Opener,
 }
@@ -149,7 +156,13 @@ impl Config {
     fn read(mut root: Value) -> Result<Self, Vec<ConfigError>> {
         routes::spell_out(&mut root);
         backends::hand_down(&mut root);
+        adopted::spell_out(&mut root);
+        let too_many = adopted::too_many(&root);
         let mut root = Settings::new("", root);
+        for name in too_many {
+            let message = "ids of another backend are adopted already, and theirs would be the same numbers; set it to false here or there";
+            root.fault(&format!("backend.{name}.adopt_ids"), message);
+        }
         let insecure = root.flag("insecure", false);
         let (mut limits, http) = limits::limits(&mut root);
         limits.scoping = auth::scope(&mut root);
@@ -158,8 +171,9 @@ impl Config {
         let admin = listeners::admin(&mut root, insecure);
         let listeners = listeners::listeners(&mut root, insecure, auth.is_some(), admin);
         let ledger = limits::ledger(&mut root, &mut limits);
-        let dialects = backends::dialects(&mut root, &mut limits);
-        let (backends, names) = backends::backends(&mut root);
+        let (dialects, relays) = backends::dialects(&mut root, &mut limits);
+        let (mut backends, names) = backends::backends(&mut root);
+        backends::relay(&mut root, &mut backends, relays, &mut warnings);
         let routing = routes::routing(&mut root, &names, &listeners);
         let log = limits::log(&mut root);
         warnings.extend(routes::unrouted(&routing, &listeners));

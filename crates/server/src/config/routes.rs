@@ -3,6 +3,7 @@
 use batchlingua_core::{BackendName, DialectName, ListenerName};
 use batchlingua_router::{Policies, Policy, RouteMatch, RouteRule, Routing};
 use batchlingua_wire::Settings;
+use http::{HeaderName, header};
 use serde_json::{Value, json};
 
 use super::{
@@ -78,9 +79,28 @@ fn matches(route: &mut Settings, listeners: &[ListenerConfig]) -> RouteMatch {
         queue: table.text("queue"),
         user: table.text("user"),
         name: table.text("name"),
+        headers: headers(&mut table),
     };
     close(route, table);
     matches
+}
+
+/// `header = { "X-Team" = "etl*" }`.
+fn headers(table: &mut Settings) -> Vec<(HeaderName, String)> {
+    let mut given = table.table("header");
+    let mut headers = Vec::new();
+    for (name, glob) in given.pairs() {
+        match name.parse::<HeaderName>() {
+            // What a route goes by is told in logs and in `explain`.
+            Ok(name) if name == header::AUTHORIZATION || name == header::COOKIE => {
+                given.fault(name.as_str(), "holds a secret, which no route should go by; use `user`");
+            }
+            Ok(name) => headers.push((name, glob)),
+            Err(_) => given.fault(&name, "is no name of a header"),
+        }
+    }
+    close(table, given);
+    headers
 }
 
 /// `to = "x"` is short for `to = [{ backend = "x" }]`, the form that weights will be written into.

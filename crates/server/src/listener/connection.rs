@@ -16,7 +16,7 @@ use super::{
     RequestStream, Stage,
     activity::{Activity, Overdue},
     io::WatchedIo,
-    service::{BadMessage, ConnectionService},
+    service::{ConnectionService, Speaker},
 };
 use crate::config::HttpLimits;
 
@@ -38,7 +38,7 @@ pub(super) fn builder(limits: &HttpLimits) -> http1::Builder {
 /// Serves the connection until it ends, is overdue, or the stage says so.
 pub(super) async fn serve<T, S>(
     socket: T,
-    (service, bad_message): (S, BadMessage),
+    speaker: Speaker<S>,
     builder: http1::Builder,
     limits: HttpLimits,
     mut stage: watch::Receiver<Stage>,
@@ -49,8 +49,7 @@ pub(super) async fn serve<T, S>(
 {
     let activity = Activity::new();
     let io = TokioIo::new(WatchedIo::new(socket, activity.clone()));
-    let mut connection =
-        pin!(builder.serve_connection(io, ConnectionService::new(service, bad_message, activity.clone())));
+    let mut connection = pin!(builder.serve_connection(io, ConnectionService::new(speaker, activity.clone())));
     let mut timer = pin!(tokio::time::sleep_until(tokio::time::Instant::now()));
     loop {
         tokio::select! {
@@ -121,8 +120,9 @@ mod tests {
         });
         let (stage, seen) = watch::channel(Stage::Serving);
         tokio::spawn(async move {
-            let speaking = (service, Arc::new(|_: StatusCode, _: &str| None) as BadMessage);
-            serve(server, speaking, builder(&limits()), limits(), seen).await;
+            let bad_message = Arc::new(|_: StatusCode, _: &str| None);
+            let peer = (std::net::Ipv4Addr::LOCALHOST, 1).into();
+            serve(server, Speaker { service, bad_message, peer }, builder(&limits()), limits(), seen).await;
             drop(stage);
         })
     }

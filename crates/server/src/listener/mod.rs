@@ -22,6 +22,7 @@ use tower::Service;
 
 use crate::config::HttpLimits;
 
+use service::Speaker;
 pub use service::{BadMessage, RequestStream};
 
 /// How far the end of the process is.
@@ -97,14 +98,14 @@ impl Listener {
                 let permit = shared.permits.clone().acquire_owned().await.expect("the permits are never closed");
                 (permit, self.accept().await)
             };
-            let (permit, socket) = tokio::select! {
+            let (permit, (socket, peer)) = tokio::select! {
                 biased;
                 _ = &mut leaving => return,
                 accepted = accepted => accepted,
             };
             let open = Open::new(observer.clone());
-            let speaking = (service.clone(), self.bad_message.clone());
-            let connection = connection::serve(socket, speaking, builder.clone(), shared.limits, connections.clone());
+            let speaker = Speaker { service: service.clone(), bad_message: self.bad_message.clone(), peer };
+            let connection = connection::serve(socket, speaker, builder.clone(), shared.limits, connections.clone());
             shared.tasks.spawn(async move {
                 connection.await;
                 drop((open, permit));
@@ -112,14 +113,14 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> TcpStream {
+    async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.socket.accept().await {
-                Ok((socket, _)) => {
+                Ok((socket, peer)) => {
                     // Answers are written whole: waiting for more to send with them only delays them. A socket that is gone already is
                     // found out by reading it.
                     let _ = socket.set_nodelay(true);
-                    return socket;
+                    return (socket, peer);
                 }
                 // The client left before it was its turn.
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}

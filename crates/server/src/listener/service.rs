@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use batchlingua_router::Peer;
 use batchlingua_wire::{Body, BodyError};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
@@ -20,14 +22,20 @@ pub type BadMessage = Arc<dyn Fn(StatusCode, &str) -> Option<Response<Body>> + S
 
 /// A service of one connection.
 pub(super) struct ConnectionService<S> {
-    service: S,
-    bad_message: BadMessage,
+    speaker: Speaker<S>,
     activity: Arc<Activity>,
 }
 
+/// Who answers on a connection, and to whom.
+pub(super) struct Speaker<S> {
+    pub(super) service: S,
+    pub(super) bad_message: BadMessage,
+    pub(super) peer: SocketAddr,
+}
+
 impl<S> ConnectionService<S> {
-    pub(super) fn new(service: S, bad_message: BadMessage, activity: Arc<Activity>) -> Self {
-        Self { service, bad_message, activity }
+    pub(super) fn new(speaker: Speaker<S>, activity: Arc<Activity>) -> Self {
+        Self { speaker, activity }
     }
 }
 
@@ -40,12 +48,14 @@ where
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let in_work = self.activity.begin();
         let activity = self.activity.clone();
-        let service = self.service.clone();
+        let service = self.speaker.service.clone();
+        request.extensions_mut().insert(Peer(self.speaker.peer.ip()));
         let refusal = host_fault(&request).map(|fault| {
-            (self.bad_message)(StatusCode::BAD_REQUEST, fault.reason).unwrap_or_else(|| in_neutral_words(fault.message))
+            (self.speaker.bad_message)(StatusCode::BAD_REQUEST, fault.reason)
+                .unwrap_or_else(|| in_neutral_words(fault.message))
         });
         Box::pin(async move {
             let request = request.map(|body| RequestStream { body, activity: activity.clone(), ended: false });

@@ -21,7 +21,13 @@ pub(crate) fn service(backend: Arc<dyn Backend>, ledger: Arc<dyn Ledger>, clock:
     let matches = RouteMatch::default();
     let gateway = Gateway::new(GatewayParts {
         dialects,
-        backends: vec![BackendSlot { name: "here".into(), backend, limits: CallLimits::default() }],
+        backends: vec![BackendSlot {
+            name: "here".into(),
+            backend,
+            limits: CallLimits::default(),
+            relay: None,
+            stage: None,
+        }],
         routing: Routing { rules: vec![RouteRule { matches, to: "here".into(), policies: Policies::default() }] },
         ledger,
         clock,
@@ -37,5 +43,11 @@ pub(crate) fn service(backend: Arc<dyn Backend>, ledger: Arc<dyn Ledger>, clock:
         single: false,
         authenticated: false,
     };
-    gateway.listener(ListenerParts { face, dialects: names, access: Access::default(), auth: Arc::new(Anyone) })
+    gateway.listener(ListenerParts {
+        face,
+        dialects: names,
+        access: Access::default(),
+        auth: Arc::new(Anyone),
+        trust_real_ip: false,
+    })
 }

@@ -8,7 +8,7 @@ use std::{
 
 use batchlingua_core::{
     Action, ActionSet, BackendName, Batch, BatchState, Capabilities, Cursor, Detail, Effect, Error, ErrorKind, Field,
-    Intent, Marker, Marking, Millis, NativeId, Page, Result, Revival, Sighting,
+    Intent, Marker, Marking, Millis, NativeId, NativeIds, Page, Result, Revival, Sighting,
 };
 
 use super::{Numbering, OnCancel, SubmitFault, logs::Logs};
@@ -270,6 +270,7 @@ fn everything() -> Capabilities {
         steps: true,
         actions,
         marking: Marking::Findable,
+        ids: NativeIds::Unique,
         settle: Duration::from_secs(30),
         revival: Revival::Never,
         cheap_reads: false,

@@ -4,6 +4,7 @@ mod keys;
 mod lists;
 mod names;
 mod retention;
+mod reuse;
 mod sights;
 mod submits;
 
@@ -82,6 +83,23 @@ suite! {
         a_log_is_kept_and_replaced
         a_cancel_is_remembered_until_the_end_is_seen
         a_cancel_does_not_reach_a_later_attempt;
+    reuse:
+        an_integer_that_clients_hold_is_an_ordinal_here
+        an_answer_shows_the_integer_unless_another_was_told
+        an_integer_that_is_taken_stays_whose_it_is
+        made_ordinals_pass_over_adopted_ones
+        the_last_ordinal_may_be_adopted
+        another_name_or_application_is_another_batch
+        what_was_masked_is_no_other_application
+        the_name_on_the_wire_is_the_one_that_counts
+        unique_ids_are_one_batchs_whatever_it_is_called
+        a_restart_takes_the_numbers_of_what_nothing_tells_apart
+        an_answer_gets_the_number_of_a_batch_that_is_gone
+        a_number_that_may_be_anothers_is_not_taken_from_it
+        a_job_seen_before_its_answer_is_shown_by_its_integer
+        a_name_may_find_what_is_not_ours
+        a_row_gives_its_number_up_when_told
+        a_uuid_that_is_taken_stands_in_nobodys_way;
     lists:
         a_scope_shows_its_backends_and_projects
         a_hidden_batch_is_there_for_other_dialects
