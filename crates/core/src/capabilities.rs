@@ -25,6 +25,8 @@ pub struct Capabilities {
     pub settle: Duration,
     /// Whether a failed batch may come back to life there.
     pub revival: Revival,
+    /// Whether it tells a cancelled batch from a failed one. Where it does not (DLI), one that somebody asked to end is read as cancelled.
+    pub tells_cancelled: bool,
     /// Whether a read is so cheap (this process's own memory and disk) that lists may ask for every row.
     pub cheap_reads: bool,
     /// Whether it is asked with the credentials of whoever asks the proxy.

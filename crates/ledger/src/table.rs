@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// The rows and ids as they stand within one transaction, alone. Where a rule fails, SQLite undoes what it did; memory has nothing to undo
-/// with, so the rules check before they write, and all that a late failure can leave there is a lost ordinal or a freed key.
+/// with, so the rules check before they write, and all that a late failure can leave there is a lost ordinal, a freed key, or a number that
+/// was rightly given up.
 pub(crate) trait Table {
     /// The row of that number.
     fn get(&mut self, row: RowId) -> Result<Option<Arc<Row>>, LedgerError>;

@@ -119,6 +119,7 @@ fn capabilities() -> Capabilities {
         ids: NativeIds::Unique,
         settle: Duration::ZERO,
         revival: Revival::Never,
+        tells_cancelled: true,
         cheap_reads: true,
         caller_credentials: false,
         slow_actions: None,

@@ -276,6 +276,11 @@ async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: 
     let told = match end(gateway, ctx, stack, entry, native, patience).await {
         // A platform that answers when the job has ended: its answer is taken in when it comes.
         None => return Ok(Effect::Accepted),
+        // Nobody had asked before, so it ended by itself; where that looks like a cancel the next look could not tell.
+        Some(Ok(Effect::AlreadyEnded(state))) if !batch.cancel_asked && !stack.can().tells_cancelled => {
+            let now = view::told_end(gateway, stack, entry, state).await?;
+            return Ok(Effect::AlreadyEnded(now.batch.state));
+        }
         Some(Ok(Effect::Ended(state) | Effect::AlreadyEnded(state))) => Some(state),
         Some(Ok(Effect::Accepted | Effect::NothingToDo)) => None,
         Some(Err(error)) => match error.kind {

@@ -190,9 +190,12 @@ async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<Nat
         }
     };
     let mut news = Vec::new();
-    for (bound, identity) in bound.into_iter().zip(identities) {
+    for (bound, mut identity) in bound.into_iter().zip(identities) {
         let Bound::Row(entry) = bound else { continue };
         view::saw(gateway, stack, &entry);
+        if view::is_cancel(stack, &entry, &identity.batch) {
+            Arc::make_mut(&mut identity.batch).state = BatchState::Cancelled;
+        }
         if let Some(extra) = Extra::of(&identity.batch).filter(|_| !stack.can().cheap_reads) {
             gateway.shown.keep(entry.row, extra);
         }

@@ -413,7 +413,7 @@ fn context(
         caller: beside.caller,
         client: beside.peer,
         trace: trace.map(Into::into),
-        deadline: Instant::now() + gateway.limits.request_timeout,
+        deadline: (tokio::time::Instant::now() + gateway.limits.request_timeout).into_std(),
     }
 }
 

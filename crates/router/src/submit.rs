@@ -65,7 +65,7 @@ pub(crate) async fn submit(
 ) -> Result<Reply<BatchId>> {
     let name = submission.spec.name.clone();
     let planned = plan(gateway, ctx, headers, submission);
-    let wish = match planned.map(|planned| wish(gateway, ctx, planned, fingerprint, spool)) {
+    let wish = match planned.and_then(|planned| wish(gateway, ctx, planned, fingerprint, spool)) {
         Ok(wish) => Arc::new(wish),
         Err(error) => {
             audit(gateway, ctx, name.as_deref(), None, None, &[], Err(&error));
@@ -172,8 +172,9 @@ pub(crate) fn plan(gateway: &Gateway, ctx: &Context, headers: &HeaderMap, submis
 }
 
 /// What is to be written and sent of a plan.
-fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32], spool: Spool) -> Wish {
+fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32], spool: Spool) -> Result<Wish> {
     let Planned { rule, stack, plan, staged, marker, spec, project, key, unique_name } = planned;
+    let plan = if key.is_some() { plan } else { Ok(plan?) };
     let fates = plan.as_ref().map_or(&[][..], |(plan, _)| &plan.fates);
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();
     let new = NewIntent {
@@ -189,7 +190,7 @@ fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32
         unique_name: unique_name.then_some(listed_from),
         claim: gateway.claim(),
     };
-    Wish { ctx: ctx.clone(), new, stack, plan, staged, _spool: spool }
+    Ok(Wish { ctx: ctx.clone(), new, stack, plan, staged, _spool: spool })
 }
 
 impl Wish {

@@ -125,7 +125,7 @@ pub(crate) async fn show(
     let asked = match stack {
         Ok(stack) => match stack.get(ctx, native, offered(stack, detail)).await {
             Ok(seen) if is_another(stack, entry, &seen) => Err(retired(gateway, entry).await),
-            seen => seen.map(|seen| (stack, seen)),
+            seen => seen.map(|seen| (stack, read(stack, entry, seen))),
         },
         Err(error) => Err(error),
     };
@@ -151,6 +151,21 @@ pub(crate) async fn show(
             Ok((now.batch, Notes { stale_seconds, ..notes }))
         }
     }
+}
+
+/// What was seen, in the light of what was asked: the end of a batch that somebody asked to end is that, where its platform has one word for
+/// it and for a failure.
+pub(crate) fn read(stack: &Stack, entry: &Entry, mut seen: Batch<NativeId>) -> Batch<NativeId> {
+    if is_cancel(stack, entry, &seen) {
+        seen.state = BatchState::Cancelled;
+    }
+    seen
+}
+
+/// Whether what is seen as a failure is the end that somebody asked for. One that had been seen before it was asked for stays a failure.
+pub(crate) fn is_cancel(stack: &Stack, entry: &Entry, seen: &Batch<NativeId>) -> bool {
+    let may_be = seen.state == BatchState::Failed && entry.batch.state != BatchState::Failed;
+    may_be && entry.batch.cancel_asked && !stack.can().tells_cancelled
 }
 
 /// Whether a backend that was restarted shows another batch under a number that it has given again.

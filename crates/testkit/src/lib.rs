@@ -2,11 +2,13 @@
 //!
 //! Behaviour is tested once, over everybody: [`conformance`] holds what every backend must do, and [`MemoryBackend`], which does it at the
 //! test's word, is the other side for dialects, ledger and router. [`golden`] pins the wire of a dialect to files, [`recorded`]
-//! reads exchanges with real servers, [`mutate`] makes the requests that no client should send. Nothing here waits for time: a test moves the [`ManualClock`] and awaits events.
+//! reads exchanges with real servers, [`mutate`] makes the requests that no client should send, [`origin`] is a backend over HTTP that answers as
+//! no server should. Nothing here waits for time: a test moves the [`ManualClock`] and awaits events.
 
 pub mod conformance;
 pub mod golden;
 pub mod mutate;
+pub mod origin;
 pub mod recorded;
 
 mod clock;
@@ -15,4 +17,5 @@ mod memory_backend;
 
 pub use clock::ManualClock;
 pub use make::{context, fates, intent, marker, sought};
+pub use origin::{Asked, Origin, Reply};
 pub use memory_backend::{MemoryBackend, Numbering, OnCancel, Point, SubmitFault};

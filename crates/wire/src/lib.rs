@@ -3,13 +3,15 @@
 //! An adapter is a [`Dialect`] (bytes of a client to an operation, an outcome to bytes), a platform (a [`batchlingua_core::Backend`]) or
 //! both; [`Adapter`] is its one row in the server's table. What adapters would otherwise each write for themselves is here: the head of a
 //! request with its path taken apart, the route table, bodies, JSON read by position, content codings, Basic credentials, forms spooled to
-//! disk, settings that report every fault with its key, and [`java`]: what several products say by the same libraries.
+//! disk, settings that report every fault with its key, the [`Client`] that backends are asked with, and
+//! [`java`]: what several products say by the same libraries.
 //!
-//! Absent on purpose: any dialect's words, and the socket.
+//! Absent on purpose: any dialect's words, and the socket that clients connect to.
 
 mod adapter;
 mod basic;
 mod body;
+mod client;
 mod coding;
 mod form;
 mod head;
@@ -25,6 +27,10 @@ pub use adapter::{
 };
 pub use basic::basic_credentials;
 pub use body::{Body, BodyError, Part, RequestBody};
+pub use client::{
+    AccessKey, Answer, AuthScheme, BaseUrl, Call, Client, ClientConfig, Failure, Outgoing, Secret, Signer,
+    UpstreamError,
+};
 pub use coding::{Coding, decode_body, encode_body};
 pub use form::{FormLimits, read_form};
 pub use head::{Asker, Face, Query, RequestHead, Target};

@@ -7,6 +7,8 @@ use std::{fmt::Display, time::Duration};
 
 use serde_json::{Map, Value};
 
+use crate::client::Secret;
+
 /// A fault of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
@@ -64,6 +66,31 @@ impl Settings {
                 None
             }
         }
+    }
+
+    /// A secret text; whatever is wrong with it, it is not quoted.
+    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        match self.take(key)? {
+            Value::String(text) if !text.is_empty() => Some(Secret::new(text)),
+            _ => {
+                self.fault(key, "must be a text in quotes, and not an empty one");
+                None
+            }
+        }
+    }
+
+    /// A table inside that has secrets, empty if it is not there; what is no table is not quoted.
+    pub(crate) fn secret_table(&mut self, key: &'static str) -> Settings {
+        if self.table.get(key).is_some_and(|value| !value.is_object()) {
+            self.skip(key);
+            self.fault(key, "must be a table");
+        }
+        self.table(key)
+    }
+
+    /// Takes a key out of which nothing is made.
+    pub(crate) fn skip(&mut self, key: &str) {
+        self.table.remove(key);
     }
 
     /// A list of texts.

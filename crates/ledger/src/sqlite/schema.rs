@@ -101,7 +101,8 @@ const VERSION_2: &str = "
         '');
 ";
 
-/// The rows that a backend which counts anew leaves without an id of their own. Few, and none of backends whose ids are no integers.
+/// Rows that give their numbers up when their backend counts anew, since nothing else tells them from later ones. Few, and none of backends
+/// whose ids are no integers.
 const VERSION_3: &str = "
     CREATE INDEX nondescript ON batches (backend) WHERE native NOT GLOB '*[^0-9]*'
         AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = '';

@@ -6,16 +6,16 @@ use std::{
 };
 
 use batchlingua_core::{
-    Authenticator, Backend, Batch, BatchSpec, BatchState, Clock, Ledger, Millis, NativeId, NativeIdentity, NativeIds,
-    Times,
+    Authenticator, Backend, Batch, BatchSpec, BatchState, Capabilities, Clock, Ledger, Millis, NativeId,
+    NativeIdentity, NativeIds, Times,
 };
 use batchlingua_ledger::Options;
 use batchlingua_router::{
     Access, Anyone, AuditRecord, BackendSlot, CallLimits, CallRecord, Gateway, GatewayParts, Limits, ListenerParts,
-    ListenerService, Observer, Policies, RefusedLogin, RequestRecord, RouteMatch, RouteRule, Routing,
+    ListenerService, Observer, Policies, RefusedLogin, RequestRecord, RouteMatch, RouteRule, Routing, Stage,
 };
 use batchlingua_testkit::MemoryBackend;
-use batchlingua_wire::{Body, Face, FormLimits, Ownership};
+use batchlingua_wire::{Body, Face, FormLimits, Ownership, Relay};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -89,6 +89,8 @@ pub(crate) struct Plans {
     pub(crate) calls: CallLimits,
     pub(crate) rules: Vec<RouteRule>,
     pub(crate) backends: Vec<(&'static str, Arc<dyn Backend>)>,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) relay: Option<Arc<dyn Relay>>,
     pub(crate) access: Access,
     pub(crate) auth: Arc<dyn Authenticator>,
     pub(crate) ownership: Ownership,
@@ -126,6 +128,12 @@ impl House {
         Self::over(clock, Arc::new(backend), change)
     }
 
+    /// With one backend that has to be asked, of other abilities.
+    pub(crate) fn over_able(change: impl FnOnce(&mut Capabilities)) -> Self {
+        let (clock, backend) = backend();
+        Self::over(clock, Arc::new(backend.able(change)), |_| {})
+    }
+
     pub(crate) fn over(clock: Arc<VirtualClock>, backend: Arc<MemoryBackend>, change: impl FnOnce(&mut Plans)) -> Self {
         let options = Options { clock: clock.clone(), ..Options::default() };
         let ledger = Watched::over(batchlingua_ledger::open("memory:", options).expect("a ledger"));
@@ -142,6 +150,8 @@ impl House {
             calls: CallLimits::default(),
             rules: vec![rule("here")],
             backends: vec![("here", backend.clone() as Arc<dyn Backend>)],
+            stage: None,
+            relay: None,
             access: Access::default(),
             auth: Arc::new(Anyone),
             ownership: Ownership::Shared,
@@ -163,9 +173,9 @@ impl House {
                 .map(|(name, backend)| BackendSlot {
                     name: (*name).into(),
                     backend: backend.clone(),
-                    relay: None,
+                    relay: plans.relay.clone().map(|relay| ("plain".into(), relay)),
                     limits: plans.calls,
-                    stage: None,
+                    stage: plans.stage.clone(),
                 })
                 .collect(),
             routing: Routing { rules: plans.rules.clone() },
@@ -209,6 +219,8 @@ impl House {
             calls: old.calls,
             rules: old.rules.clone(),
             backends: old.backends.clone(),
+            stage: old.stage.clone(),
+            relay: old.relay.clone(),
             auth: old.auth.clone(),
             ownership: old.ownership,
             access: old.access.clone(),

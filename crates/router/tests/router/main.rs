@@ -21,3 +21,4 @@ mod rights;
 mod storm;
 mod submit;
 mod uploads;
+mod upstream;

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use batchlingua_core::{
     Action, Batch, BatchId, BatchRef, BatchState, Conf, Credentials, Detail, DialectName, Effect, Error, ErrorKind,
-    Filter, IdempotencyKey, Lines, ListQuery, LogBody, LogQuery, LogSource, Millis, Operation, Outcome, Project,
-    Replay, Reply, Result, Selection, Submission, Window,
+    Filter, IdempotencyKey, Lines, ListQuery, LogBody, LogQuery, LogSource, Millis, Operation, Outcome, Payload,
+    Project, Purpose, Replay, Reply, Result, Selection, Submission, Window,
 };
 use batchlingua_wire::{
     Body, BodyKind, Decoded, Dialect, Miss, Ownership, Part, RequestBody, RequestHead, Route, basic_credentials,
@@ -52,6 +52,10 @@ impl Dialect for Plain {
     fn claims(&self, head: &RequestHead) -> bool {
         let first = head.target.segments.first().map(String::as_str);
         matches!(first, Some("jobs" | "actions" | "version" | "relay"))
+    }
+
+    fn is_relayed(&self, head: &RequestHead) -> bool {
+        head.target.segments.first().is_some_and(|first| first == "relay")
     }
 
     fn ownership(&self) -> Ownership {
@@ -241,7 +245,7 @@ fn submission(head: &RequestHead, body: RequestBody) -> Result<Submission> {
         submission.files = parts
             .into_values()
             .filter_map(|part| match part {
-                Part::File(file) => Some(file),
+                Part::File(file) => Some(Payload { purpose: Purpose::Application, ..file }),
                 Part::Small { .. } => None,
             })
             .collect();

@@ -273,6 +273,7 @@ fn everything() -> Capabilities {
         ids: NativeIds::Unique,
         settle: Duration::from_secs(30),
         revival: Revival::Never,
+        tells_cancelled: true,
         cheap_reads: false,
         caller_credentials: false,
         slow_actions: None,
