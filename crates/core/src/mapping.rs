@@ -47,6 +47,15 @@ pub enum Place {
     NotNeeded(&'static str),
     /// Nowhere, for this reason: it is lost.
     Nowhere(&'static str),
+    /// That depends on something that is not in the batch, such as a setting of the backend.
+    If {
+        /// On what, in words that follow "if".
+        when: &'static str,
+        /// Where it goes if so.
+        then: &'static Place,
+        /// Where it goes if not.
+        or: &'static Place,
+    },
 }
 
 /// What becomes of some conf keys, and why.
@@ -90,6 +99,8 @@ pub enum ConfFate {
     NotNeeded,
     /// It is not sent: it is lost.
     Lost,
+    /// It is sent where it has this value; with any other the batch is refused.
+    Only(&'static str),
     /// The batch is refused.
     Refuse,
 }
@@ -177,15 +188,31 @@ impl Mapping {
         self.conf.iter().find(|rule| rule.from.is(from) && rule.keys.iter().any(|pattern| fits(pattern, key)))
     }
 
+    /// Where a field goes, when so much as `holds` says is so.
+    pub fn place(&self, field: Field, holds: &dyn Fn(&str) -> bool) -> Option<Place> {
+        self.line(field).map(|line| line.place.settled(holds))
+    }
+
     /// The batch of a client of this dialect as the platform gets it.
     pub fn load(&self, spec: &BatchSpec, from: &DialectName, paths: &PathMap) -> Result<Load> {
+        self.load_where(spec, from, paths, &|_| false)
+    }
+
+    /// The same where places depend on more than the batch ([`Place::If`]): whether what stands there is so.
+    pub fn load_where(
+        &self,
+        spec: &BatchSpec,
+        from: &DialectName,
+        paths: &PathMap,
+        holds: &dyn Fn(&str) -> bool,
+    ) -> Result<Load> {
         let mut load = Load::default();
         self.load_conf(&mut load, spec, from, paths)?;
         let conf_fates = mem::take(&mut load.fates);
         for line in self.lines {
             let Some(value) = spec.value(line.field) else { continue };
             let (value, is_mapped) = mapped(line.field, value, paths);
-            let mut treatment = place(&mut load, line, value);
+            let mut treatment = place(&mut load, line.field, line.place.settled(holds), value);
             if is_mapped && matches!(treatment, Treatment::Carried) {
                 treatment = Treatment::Computed("its path is another one there (paths)".to_owned());
             }
@@ -225,13 +252,25 @@ impl Mapping {
                 ConfFate::Unless(_) => (Some(key.to_owned()), kept),
                 ConfFate::NotNeeded => (None, Treatment::Computed(format!("not sent: {why}"))),
                 ConfFate::Lost => (None, Treatment::NotCarried(why.to_owned())),
-                ConfFate::Refuse => return Err(refused(self, key, why)),
+                ConfFate::Only(only) if value == only => (Some(key.to_owned()), kept),
+                ConfFate::Only(_) | ConfFate::Refuse => return Err(refused(self, key, why)),
             };
             conf.extend(sent.map(|key| (key, value)));
             load.fates.push(Fate { field: Field::Conf, part: Some(key.to_owned()), treatment });
         }
         load.conf = conf.into_iter().collect();
         Ok(())
+    }
+}
+
+impl Place {
+    /// The place itself, when so much as `holds` says is so.
+    fn settled(self, holds: &dyn Fn(&str) -> bool) -> Self {
+        match self {
+            Self::If { when, then, .. } if holds(when) => then.settled(holds),
+            Self::If { or, .. } => or.settled(holds),
+            Self::Member(_) | Self::Conf(_) | Self::Made(_) | Self::NotNeeded(_) | Self::Nowhere(_) => self,
+        }
     }
 }
 
@@ -288,11 +327,11 @@ fn mapped(field: Field, value: FieldValue, paths: &PathMap) -> (FieldValue, bool
     }
 }
 
-fn place(load: &mut Load, line: &Line, value: FieldValue) -> Treatment {
-    match line.place {
+fn place(load: &mut Load, field: Field, place: Place, value: FieldValue) -> Treatment {
+    match place {
         Place::Member(name) => {
             load.members.push((name, value));
-            if is_same_name(name, line.field.as_str()) {
+            if is_same_name(name, field.as_str()) {
                 Treatment::Carried
             } else {
                 Treatment::Renamed(name.to_owned())
@@ -313,6 +352,7 @@ fn place(load: &mut Load, line: &Line, value: FieldValue) -> Treatment {
         Place::Made(how) => Treatment::Computed(how.to_owned()),
         Place::NotNeeded(why) => Treatment::Computed(format!("not sent: {why}")),
         Place::Nowhere(why) => Treatment::NotCarried(why.to_owned()),
+        Place::If { .. } => unreachable!("a place is settled before a value is put there"),
     }
 }
 
@@ -363,6 +403,15 @@ mod tests {
             Line { field: Field::Jars, place: Place::Conf("spark.jars"), note: "" },
             Line { field: Field::DriverCores, place: Place::Conf("spark.driver.cores"), note: "" },
             Line { field: Field::Queue, place: Place::Nowhere("it has no queues"), note: "" },
+            Line {
+                field: Field::RunAs,
+                place: Place::If {
+                    when: "it may",
+                    then: &Place::Member("user"),
+                    or: &Place::NotNeeded("it has one user"),
+                },
+                note: "",
+            },
         ],
         conf: &[
             ConfRule {
@@ -387,6 +436,13 @@ mod tests {
                 why: "",
             },
             ConfRule { name: "no", keys: &["spark.no"], from: Clients::Any, fate: ConfFate::Refuse, why: "no" },
+            ConfRule {
+                name: "mode",
+                keys: &["spark.mode"],
+                from: Clients::Any,
+                fate: ConfFate::Only("client"),
+                why: "it has one only",
+            },
         ],
         other_conf: ConfFate::Keep,
     };
@@ -455,6 +511,30 @@ mod tests {
         spec.conf.set("spark.no", "1");
         let error = MAPPING.load(&spec, &"there".into(), &PathMap::default()).expect_err("refused");
         assert!(error.message.contains("'spark.no'") && error.message.contains("a test"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_is_not_the_only_one_is_refused() {
+        let load = |mode: &str| {
+            let mut spec = spec();
+            spec.conf.set("spark.mode", mode);
+            MAPPING.load(&spec, &"there".into(), &PathMap::default())
+        };
+        assert_eq!(load("client").expect("taken").conf.get("spark.mode"), Some("client"));
+        assert!(load("cluster").expect_err("refused").message.contains("'spark.mode'"));
+    }
+
+    #[test]
+    fn what_depends_on_a_setting_is_settled_first() {
+        let spec = BatchSpec { run_as: Some("ana".into()), ..BatchSpec::default() };
+        let load = |may: bool| {
+            let holds = |when: &str| when == "it may" && may;
+            MAPPING.load_where(&spec, &"there".into(), &PathMap::default(), &holds).expect("a load")
+        };
+        assert_eq!(load(true).member("user"), Some(&FieldValue::Text("ana".into())));
+        let without = load(false);
+        assert!(without.members.is_empty() && !without.fates[0].is_lost(), "{:?}", fates(&without));
+        assert_eq!(MAPPING.place(Field::RunAs, &|_| true), Some(Place::Member("user")));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub const ADAPTER: Adapter = Adapter {
     mappings: &[],
     counts_ids: false,
     relays: false,
+    example: "url = \"https://dli.example.com\"\nproject_id = \"48cc2c48765f481480c7db940d6409d1\"",
 };
 
 /// `[dialect.dli]`.

@@ -118,7 +118,11 @@ pub(crate) const MAPPING: Mapping = Mapping {
         },
         ConfRule {
             name: "image of Kubernetes",
-            keys: &["spark.kubernetes.container.image", "spark.kubernetes.*.container.image"],
+            keys: &[
+                "spark.kubernetes.container.image",
+                "spark.kubernetes.driver.container.image",
+                "spark.kubernetes.executor.container.image",
+            ],
             from: Clients::Except(NAME),
             fate: ConfFate::Lost,
             why: "DLI takes images of its own registry only: have the operator set `defaults.image`",

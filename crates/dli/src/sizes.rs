@@ -56,6 +56,22 @@ pub(crate) fn is_memory(text: &str) -> bool {
     is_unit && unit.len() < text.len()
 }
 
+/// An amount of memory of a client of another dialect as DLI takes it. Without a unit it means MiB, as to Spark. What is no amount stays.
+pub(crate) fn with_unit(text: &str) -> String {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return text.to_owned();
+    }
+    match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "m" | "mb" => format!("{digits}M"),
+        "k" | "kb" => format!("{digits}K"),
+        "g" | "gb" => format!("{digits}G"),
+        "t" | "tb" => format!("{digits}T"),
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +84,24 @@ mod tests {
         let size = |memory: &str, cores| Size { memory: Some(memory.to_owned()), cores: Some(cores) };
         assert_eq!((spec.driver, spec.executor, spec.executors), (size("1G", 4), size("8G", 2), Some(3)));
         assert!(preset("D").is_none() && preset("a").is_none());
+    }
+
+    #[test]
+    fn units_are_written_as_dli_takes_them() {
+        for (given, sent) in [
+            ("2g", "2G"),
+            ("512m", "512M"),
+            ("2G", "2G"),
+            ("2048", "2048M"),
+            ("2gb", "2G"),
+            ("1 T", "1T"),
+            ("900k", "900K"),
+            ("2.5g", "2.5g"),
+            ("much", "much"),
+            ("", ""),
+        ] {
+            assert_eq!(with_unit(given), sent, "{given}");
+        }
     }
 
     #[test]

@@ -24,6 +24,19 @@ pub(crate) fn states(given: &str) -> Option<StateSet> {
     Some(BatchState::ALL.into_iter().filter(|state| word(*state) == word_of).collect())
 }
 
+/// What a DLI means by its word, whatever its capitals. `recovering` is a job that is being restored: it lives, and how far it had come is what
+/// was seen before. `dead` is any bad end: DLI has no other word for a cancel. `None`: the word is new here.
+pub(crate) fn meant(given: &str) -> Option<BatchState> {
+    const MEANINGS: [(&str, BatchState); 5] = [
+        ("starting", BatchState::Starting),
+        ("running", BatchState::Running),
+        ("recovering", BatchState::Running),
+        ("dead", BatchState::Failed),
+        ("success", BatchState::Succeeded),
+    ];
+    MEANINGS.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(given)).map(|(_, state)| state)
+}
+
 /// All words, for a message.
 pub(crate) fn words() -> String {
     WORDS.join(", ")
@@ -32,6 +45,16 @@ pub(crate) fn words() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_has_a_meaning_that_is_shown_by_it() {
+        for known in WORDS {
+            let state = meant(&known.to_uppercase()).expect("a word");
+            // Nobody can tell how far a batch had come that is being restored.
+            assert_eq!(word(state), if known == "recovering" { "running" } else { known });
+        }
+        assert_eq!((meant("cancelling"), meant("")), (None, None));
+    }
 
     #[test]
     fn every_state_has_one_of_the_five_words_and_is_found_by_it() {

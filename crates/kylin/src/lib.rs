@@ -51,6 +51,7 @@ pub const ADAPTER: Adapter = Adapter {
     mappings: &[],
     counts_ids: false,
     relays: false,
+    example: "url = \"http://127.0.0.1:7070\"",
 };
 
 /// `[dialect.kylin]`.

@@ -43,6 +43,7 @@ pub const ADAPTER: Adapter = Adapter {
     mappings: &[],
     counts_ids: false,
     relays: false,
+    example: "url = \"http://127.0.0.1:10099\"",
 };
 
 /// `[dialect.kyuubi]`.

@@ -34,8 +34,15 @@ use crate::dialect::LivyDialect;
 const NAME: &str = "livy";
 
 /// Livy.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, dialect: Some(make_dialect), platform: None, mappings: &[], counts_ids: true, relays: true };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    dialect: Some(make_dialect),
+    platform: None,
+    mappings: &[],
+    counts_ids: true,
+    relays: true,
+    example: "url = \"http://127.0.0.1:8998\"",
+};
 
 /// `[dialect.livy]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod direct;
 mod folder;
 mod jobs;
 mod log;
+mod mapping;
 mod named;
 mod paths;
 mod plan;
@@ -35,8 +36,15 @@ pub use config::Config;
 pub use runner::{RUN_JOB, run_job};
 
 /// The adapter's row: a platform without a dialect of its own.
-pub const ADAPTER: Adapter =
-    Adapter { name: "local", dialect: None, platform: Some(platform), mappings: &[], counts_ids: false, relays: false };
+pub const ADAPTER: Adapter = Adapter {
+    name: "local",
+    dialect: None,
+    platform: Some(platform),
+    mappings: &[&mapping::WITH_SPARK, &mapping::WITHOUT_SPARK],
+    counts_ids: false,
+    relays: false,
+    example: "",
+};
 
 fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
     let config = Config::read(settings)?;

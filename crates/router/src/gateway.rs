@@ -335,19 +335,16 @@ impl Gateway {
 
     /// What this request's client can see.
     pub(crate) fn scope(&self, ctx: &Context) -> Scope {
-        let backends = if self.routing.rules.is_empty() {
-            None
-        } else {
-            Some(self.routing.reachable(&ctx.listener, &ctx.dialect))
-        };
-        let ended_from = self.limits.list_for.get(&ctx.dialect).map(|span| self.clock.now().minus(*span));
-        let (projects, unscoped) = self.limits.scoping.shown(ctx, ctx.project.as_ref(), self.unscoped_project(ctx));
-        Scope { dialect: ctx.dialect.clone(), backends, projects, unscoped, ended_from }
+        let rules = &self.routing.rules;
+        let backends = (!rules.is_empty()).then(|| self.routing.reachable(&ctx.listener, &ctx.dialect));
+        Scope { backends, ..self.scope_by_id(ctx) }
     }
 
     /// The same of batches that it names by an id: they are found where they run, whatever the rules say now.
     pub(crate) fn scope_by_id(&self, ctx: &Context) -> Scope {
-        Scope { backends: None, ..self.scope(ctx) }
+        let ended_from = self.limits.list_for.get(&ctx.dialect).map(|span| self.clock.now().minus(*span));
+        let (projects, unscoped) = self.limits.scoping.shown(ctx, ctx.project.as_ref(), self.unscoped_project(ctx));
+        Scope { dialect: ctx.dialect.clone(), backends: None, projects, unscoped, ended_from }
     }
 
     /// What this request's client can see of one project.

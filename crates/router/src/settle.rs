@@ -167,22 +167,20 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
             look = stack.look_up(&ctx, &sought) => look,
         };
         let not = match look {
-            Ok(Sighting::Found(batch)) if !is_ours(gateway, stack, entry, &batch).await => {
+            Ok(Sighting::Found(batch)) => match gateway.ledger.may_be_ours(entry.row, &identity(stack, &batch)).await {
+                Ok(true) => return found(gateway, stack, entry, held, *batch).await,
                 // Somebody else's batch has the name. It was seen, so the backend has its memory.
-                negative += 1;
-                others = true;
-                absence(&can, began, negative, others)
-            }
-            Ok(Sighting::Found(batch)) => {
-                let accepted = || Verdict::Accepted(Box::new(identity(stack, &batch)));
-                return match settle_for_sure(gateway, entry, held, accepted).await {
-                    Ok(row) => {
-                        let shown = merge(&row, *batch);
-                        Resolution::Accepted(row, shown)
-                    }
-                    Err(_) => Resolution::Open,
-                };
-            }
+                Ok(false) => {
+                    negative += 1;
+                    others = true;
+                    absence(&can, began, negative, others)
+                }
+                // Not knowing whose it is is no look at all.
+                Err(error) => {
+                    tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "it cannot be told whose a batch is; trying again");
+                    None
+                }
+            },
             Ok(Sighting::Ghost(native)) => {
                 tracing::info!(batch.id = %entry.batch.id.uuid, native = %native, "the backend kept a record of a submit that it refused");
                 Some(Error::new(ErrorKind::BackendRejected, "the backend refused the batch"))
@@ -221,14 +219,15 @@ fn absence(can: &Capabilities, began: Instant, looks: u32, others_seen: bool) ->
     })
 }
 
-/// A name may be somebody else's. Where that cannot be asked now, the next look asks again.
-async fn is_ours(gateway: &Gateway, stack: &Stack, entry: &Entry, found: &Batch<NativeId>) -> bool {
-    match gateway.ledger.may_be_ours(entry.row, &identity(stack, found)).await {
-        Ok(is_ours) => is_ours,
-        Err(error) => {
-            tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "it cannot be told whose a batch is");
-            false
+/// The backend has it.
+async fn found(gateway: &Gateway, stack: &Stack, entry: &Entry, held: &Held<'_>, batch: Batch<NativeId>) -> Resolution {
+    let accepted = || Verdict::Accepted(Box::new(identity(stack, &batch)));
+    match settle_for_sure(gateway, entry, held, accepted).await {
+        Ok(row) => {
+            let shown = merge(&row, batch);
+            Resolution::Accepted(row, shown)
         }
+        Err(_) => Resolution::Open,
     }
 }
 

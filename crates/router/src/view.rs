@@ -26,7 +26,6 @@ const TAIL: usize = 10;
 
 /// The row of the batch that a client names.
 pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &BatchRef) -> Result<Entry> {
-    let reachable = gateway.scope(ctx).backends;
     let scope = gateway.scope_by_id(ctx);
     if let Some(entry) = gateway.ledger.find(wanted, &scope).await? {
         return Ok(entry);
@@ -44,6 +43,7 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
     };
     // Integers and names are one server's own: only the one whose clients hold them is asked.
     let is_adopted = matches!(wanted, BatchRef::Ordinal(_) | BatchRef::Name(_));
+    let reachable = gateway.scope(ctx).backends;
     let mut silent = None;
     for (name, stack) in &gateway.stacks {
         let ids = stack.can().ids;

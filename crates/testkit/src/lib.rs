@@ -17,5 +17,5 @@ mod memory_backend;
 
 pub use clock::ManualClock;
 pub use make::{context, fates, intent, marker, sought};
-pub use origin::{Asked, Origin, Reply};
 pub use memory_backend::{MemoryBackend, Numbering, OnCancel, Point, SubmitFault};
+pub use origin::{Asked, Origin, Reply};

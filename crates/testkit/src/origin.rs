@@ -6,6 +6,7 @@
 
 mod reply;
 mod request;
+mod tls;
 
 use std::{
     io,
@@ -24,9 +25,11 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 pub use reply::Reply;
 pub use request::Asked;
+pub use tls::Authority;
 
 use reply::Ending;
 use request::Reader;
@@ -35,6 +38,7 @@ type Handler = Arc<dyn Fn(Asked) -> BoxFuture<'static, Reply> + Send + Sync>;
 
 /// A backend that is listening on a port of its own until it is dropped.
 pub struct Origin {
+    scheme: &'static str,
     address: SocketAddr,
     log: Arc<Log>,
     _tasks: JoinSet<()>,
@@ -59,15 +63,20 @@ impl Origin {
         F: Fn(Asked) -> A + Send + Sync + 'static,
         A: Future<Output = Reply> + Send + 'static,
     {
-        Self::start_over(handler, |_, stream| async move { Ok(stream) }).await
+        let handler: Handler = Arc::new(move |asked| Box::pin(handler(asked)));
+        Self::start_over("http", handler, |stream| std::future::ready(Ok(stream))).await
     }
 
-    /// One that speaks over something else than plain TCP: `secure` makes it of each connection, which is given with its number.
-    pub async fn start_over<F, A, S, W, T>(handler: F, secure: S) -> Self
+    /// One that speaks TLS.
+    pub async fn start_tls(tls: Arc<ServerConfig>, handler: impl Fn(Asked) -> Reply + Send + Sync + 'static) -> Self {
+        let handler: Handler = Arc::new(move |asked| Box::pin(std::future::ready(handler(asked))));
+        let acceptor = TlsAcceptor::from(tls);
+        Self::start_over("https", handler, move |stream| acceptor.clone().accept(stream)).await
+    }
+
+    async fn start_over<S, W, T>(scheme: &'static str, handler: Handler, secure: S) -> Self
     where
-        F: Fn(Asked) -> A + Send + Sync + 'static,
-        A: Future<Output = Reply> + Send + 'static,
-        S: Fn(u64, TcpStream) -> W + Send + Sync + Clone + 'static,
+        S: Fn(TcpStream) -> W + Send + Sync + 'static,
         W: Future<Output = io::Result<T>> + Send + 'static,
         T: Wire,
     {
@@ -78,15 +87,17 @@ impl Origin {
             closed: watch::Sender::new(0),
             connections: AtomicU64::new(0),
         });
-        let handler: Handler = Arc::new(move |asked| Box::pin(handler(asked)));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, log.clone(), handler, secure));
-        Self { address, log, _tasks: tasks }
+        Self { scheme, address, log, _tasks: tasks }
     }
 
-    /// Its address, as a configuration has it.
+    /// Its address, as a configuration has it. One that speaks TLS is asked by a name, as its certificate has one.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.scheme {
+            "https" => format!("https://localhost:{}", self.address.port()),
+            scheme => format!("{scheme}://{}", self.address),
+        }
     }
 
     /// Where it listens.
@@ -118,7 +129,7 @@ impl Origin {
 }
 
 /// What an origin speaks over.
-pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Makes its end a reset instead of a farewell.
     fn set_reset(&self);
 }
@@ -130,9 +141,15 @@ impl Wire for TcpStream {
     }
 }
 
+impl Wire for TlsStream<TcpStream> {
+    fn set_reset(&self) {
+        self.get_ref().0.set_reset();
+    }
+}
+
 async fn accept<S, W, T>(listener: TcpListener, log: Arc<Log>, handler: Handler, secure: S)
 where
-    S: Fn(u64, TcpStream) -> W + Send + Sync + Clone + 'static,
+    S: Fn(TcpStream) -> W + Send + Sync + 'static,
     W: Future<Output = io::Result<T>> + Send + 'static,
     T: Wire,
 {
@@ -141,7 +158,7 @@ where
     while let Ok((stream, _)) = listener.accept().await {
         let number = log.connections.fetch_add(1, Ordering::SeqCst);
         let _ = stream.set_nodelay(true);
-        let (log, handler, secured) = (log.clone(), handler.clone(), secure(number, stream));
+        let (log, handler, secured) = (log.clone(), handler.clone(), secure(stream));
         connections.spawn(async move {
             if let Ok(stream) = secured.await {
                 let _ = serve(stream, number, &log, &handler).await;

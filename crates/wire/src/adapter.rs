@@ -219,4 +219,6 @@ pub struct Adapter {
     pub counts_ids: bool,
     /// Whether its platform takes calls that are passed on ([`Platform::relay`]).
     pub relays: bool,
+    /// The least that `[backend.<any>]` of this kind needs beside `kind`, as TOML: the documentation and the tests open one by it.
+    pub example: &'static str,
 }

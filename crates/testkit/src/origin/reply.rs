@@ -54,7 +54,8 @@ impl Reply {
 
     /// A JSON document in chunks, each of which is written apart, with trailers (whole lines) after the last.
     pub fn chunked(status: u16, chunks: &[&[u8]], trailers: &str) -> Self {
-        let start = format!("{}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n", status_line(status));
+        let start =
+            format!("{}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n", status_line(status));
         let mut reply = Self::raw(start);
         for chunk in chunks {
             let mut bytes = format!("{:x}\r\n", chunk.len()).into_bytes();

@@ -78,7 +78,8 @@ impl<T: AsyncRead + Unpin> Reader<T> {
         let mut body = BytesMut::new();
         loop {
             let line = self.line().await?;
-            let size = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).map_err(io::Error::other)?;
+            let size =
+                usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).map_err(io::Error::other)?;
             if size == 0 {
                 while !self.line().await?.is_empty() {}
                 return Ok(body.freeze());

@@ -1,0 +1,214 @@
+//! `[backend.NAME]` of kind `dli`.
+
+use std::{collections::HashMap, time::Duration};
+
+use batchlingua_core::{BackendName, Error, ErrorKind, Fault, PathMap, Project, Result};
+use batchlingua_wire::{AuthScheme, ClientConfig, ConfigError, Settings};
+
+use crate::{names, sizes};
+
+/// Ways to prove to a DLI who asks.
+const SCHEMES: &[AuthScheme] = &[AuthScheme::Token, AuthScheme::Signature, AuthScheme::Caller];
+
+/// Members of a create that the configuration may give to submits of clients whose dialects have no word for them.
+const DEFAULTS: [&str; 7] =
+    ["sc_type", "feature", "spark_version", "image", "obs_bucket", "catalog_name", "execution_agency_urn"];
+
+/// What a DLI is spoken to with.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendSettings {
+    /// How it is reached.
+    pub(crate) client: ClientConfig,
+    /// Which project a batch runs in.
+    pub(crate) scope: Scope,
+    /// Which queue.
+    pub(crate) queues: Queues,
+    /// What becomes of paths.
+    pub(crate) paths: Paths,
+    /// How a submit is found again.
+    pub(crate) echo: Echo,
+    /// How long after a submit of unknown outcome its absence is not yet believed.
+    pub(crate) settle: Duration,
+    /// How far back walks go.
+    pub(crate) walk_back: Duration,
+    /// What clients of other dialects cannot say: members, and their texts.
+    pub(crate) defaults: Vec<(&'static str, String)>,
+}
+
+/// The projects of a backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// Its own.
+    pub(crate) own: Option<Project>,
+    /// Whether the project in a client's path is the batch's.
+    pub(crate) is_clients: bool,
+    /// Which are walked beside its own.
+    pub(crate) others: Vec<Project>,
+}
+
+/// The queues of a backend.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queues {
+    /// Where a batch runs that names none.
+    pub(crate) default: Option<String>,
+    /// What other platforms' queues are here.
+    pub(crate) names: HashMap<String, String>,
+}
+
+/// Other beginnings for paths.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Paths {
+    pub(crate) map: PathMap,
+    beginnings: Vec<String>,
+}
+
+/// Where a DLI gives back what a submit was marked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// In the conf of `req_body`.
+    Conf,
+    /// In the name.
+    Name,
+}
+
+impl BackendSettings {
+    pub(crate) fn read(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
+        let client = ClientConfig::read(&mut settings, SCHEMES);
+        let scope = scope(&mut settings);
+        let queues = queues(&mut settings);
+        let paths = Paths::new(pairs(&mut settings, "paths"));
+        let echo = match settings.text("echo").as_deref() {
+            None | Some("conf") => Echo::Conf,
+            Some("name") => Echo::Name,
+            Some(_) => {
+                settings.fault("echo", "must be \"conf\" or \"name\"");
+                Echo::Conf
+            }
+        };
+        let settle = settings.duration("settle", Duration::from_secs(30));
+        let walk_back = settings.duration("walk_back", Duration::from_secs(30 * 86_400));
+        let defaults = defaults(&mut settings);
+        settings.finish()?;
+        // Without one there was a fault.
+        let client = client.ok_or_else(Vec::new)?;
+        Ok(Self { client, scope, queues, paths, echo, settle, walk_back, defaults })
+    }
+}
+
+fn scope(settings: &mut Settings) -> Scope {
+    let own = project(settings, "project_id");
+    let is_clients = match settings.text("project").as_deref() {
+        None | Some("backend") => false,
+        Some("client") => true,
+        Some(_) => {
+            settings.fault("project", "must be \"backend\" (its `project_id`) or \"client\" (of the client's own path)");
+            false
+        }
+    };
+    if own.is_none() && !is_clients && !settings.has("project_id") {
+        settings.fault("project_id", "must be the id of the project that batches run in, unless `project = \"client\"`");
+    }
+    let mut others: Vec<Project> = Vec::new();
+    for name in settings.texts("projects").unwrap_or_default() {
+        match names::is_project(&name) {
+            true if own.as_ref().is_some_and(|own| own.as_str() == name) => {}
+            true => others.push(name.into()),
+            false => settings.fault("projects", PROJECT_RULE),
+        }
+    }
+    Scope { own, is_clients, others }
+}
+
+const PROJECT_RULE: &str = "a project's id has 1 to 64 letters and digits";
+
+fn project(settings: &mut Settings, key: &'static str) -> Option<Project> {
+    let given = settings.text(key)?;
+    if !names::is_project(&given) {
+        settings.fault(key, PROJECT_RULE);
+    }
+    Some(given.into())
+}
+
+fn queues(settings: &mut Settings) -> Queues {
+    let rule = format!("must be a queue's name: {}", names::QUEUE_RULE);
+    let given = settings.text("queue");
+    let default = given.as_deref().and_then(names::queue);
+    if given.is_some() && default.is_none() {
+        settings.fault("queue", &rule);
+    }
+    let mut queues = HashMap::new();
+    for (from, to) in pairs(settings, "queues") {
+        match names::queue(&to) {
+            Some(to) => _ = queues.insert(from, to),
+            None => settings.fault("queues", format!("what stands for \"{from}\" {rule}")),
+        }
+    }
+    Queues { default, names: queues }
+}
+
+fn pairs(settings: &mut Settings, key: &'static str) -> Vec<(String, String)> {
+    let mut table = settings.table(key);
+    let pairs = table.pairs();
+    settings.absorb(table.finish().err().unwrap_or_default());
+    pairs
+}
+
+fn defaults(settings: &mut Settings) -> Vec<(&'static str, String)> {
+    let mut table = settings.table("defaults");
+    let given = DEFAULTS.into_iter().filter_map(|name| Some((name, table.text(name)?)));
+    let given: Vec<_> = given.filter(|(_, value)| !value.is_empty()).collect();
+    for (name, value) in &given {
+        match *name {
+            "sc_type" if sizes::preset(value).is_none() => table.fault(name, "must be \"A\", \"B\" or \"C\""),
+            "feature" if !matches!(value.as_str(), "basic" | "ai" | "custom") => {
+                table.fault(name, "must be \"basic\", \"ai\" or \"custom\"");
+            }
+            _ => {}
+        }
+    }
+    settings.absorb(table.finish().err().unwrap_or_default());
+    given
+}
+
+impl Scope {
+    /// The project that a batch of a client runs in that names this one.
+    pub(crate) fn for_batch(&self, named: Option<&Project>, backend: &BackendName) -> Result<Project> {
+        let refused = |message: String| {
+            let kind = ErrorKind::InvalidRequest { field: "project".to_owned(), fault: Fault::NotAllowed };
+            Err(Error::new(kind, message))
+        };
+        match (named.filter(|_| self.is_clients), &self.own) {
+            (Some(named), _) if names::is_project(named.as_str()) => Ok(named.clone()),
+            (Some(named), _) => {
+                refused(format!("'{named}' can be no project of DLI: it must be an id of letters and digits"))
+            }
+            (None, Some(own)) => Ok(own.clone()),
+            (None, None) => refused(format!(
+                "backend '{backend}' runs a batch in the project that its client names, and none is named: send it by a path that has one, \
+                 or have the operator set `project_id`"
+            )),
+        }
+    }
+
+    /// All that are walked.
+    pub(crate) fn walked(&self) -> impl Iterator<Item = &Project> {
+        self.own.iter().chain(&self.others)
+    }
+}
+
+impl Paths {
+    fn new(pairs: Vec<(String, String)>) -> Self {
+        let beginnings = pairs.iter().map(|(from, _)| from.clone()).collect();
+        Self { map: PathMap::new(pairs), beginnings }
+    }
+
+    /// The path there.
+    pub(crate) fn apply(&self, path: &str) -> String {
+        self.map.apply(path).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// Whether somebody has thought about it, if only to say that it is the same there.
+    pub(crate) fn covers(&self, path: &str) -> bool {
+        self.beginnings.iter().any(|beginning| path.starts_with(beginning.as_str()))
+    }
+}
