@@ -45,6 +45,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Acts on one batch.
     async fn control(&self, ctx: &Context, id: &NativeId, action: Action) -> Result<Effect>;
 
+    /// Whether an ended batch keeps its name there until its record is dropped (`Action::CancelAndForget`), so that no other can have it.
+    fn holds_names(&self) -> bool {
+        false
+    }
+
     /// Batches as they change. `None`: the backend cannot tell and has to be asked.
     fn changes(&self) -> Option<Changes> {
         None

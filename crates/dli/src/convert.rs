@@ -18,7 +18,7 @@ use crate::{
     state,
 };
 
-const NAME_LENGTH: usize = 128;
+pub(crate) const NAME_LENGTH: usize = 128;
 /// The lines of a log that a batch's object shows.
 const TAIL: usize = 10;
 

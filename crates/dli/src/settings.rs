@@ -96,6 +96,7 @@ impl BackendSettings {
 }
 
 fn scope(settings: &mut Settings) -> Scope {
+    let is_given = settings.has("project_id");
     let own = project(settings, "project_id");
     let is_clients = match settings.text("project").as_deref() {
         None | Some("backend") => false,
@@ -105,7 +106,7 @@ fn scope(settings: &mut Settings) -> Scope {
             false
         }
     };
-    if own.is_none() && !is_clients && !settings.has("project_id") {
+    if !is_given && !is_clients {
         settings.fault("project_id", "must be the id of the project that batches run in, unless `project = \"client\"`");
     }
     let mut others: Vec<Project> = Vec::new();

@@ -6,16 +6,17 @@
 use std::{env, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use batchlingua_core::{
-    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, Intent, Payload, Plan, Purpose, Result,
-    Treatment,
+    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Field, Intent, PathMap, Payload, Place, Plan, Purpose,
+    Result, Treatment,
 };
 
 use crate::{
     Config,
     direct::{self, By},
     folder::Folder,
+    mapping,
     named::{Named, Uploads},
-    paths::AllowDirs,
+    paths::{AllowDirs, Location},
     records::Launch,
     spark,
     tools::{Spark, Tools},
@@ -46,37 +47,63 @@ impl Planner<'_> {
         let folder = Folder::of(self.dir, intent.marker.uuid);
         let uploads = Uploads::new(folder.path(), &intent.files)?;
         let named = Named::read(spec, &uploads, &AllowDirs::new(&self.config.allow_dirs))?;
-        let (launch, mut fates) = match &self.tools.spark {
+        let (launch, fates) = match &self.tools.spark {
             Some(spark) if !matches!(spec.kind, BatchKind::Other | BatchKind::Sql) => {
-                self.with_spark(spec, &named, spark)
+                self.with_spark(&intent, &named, spark)?
             }
-            _ => self.without_spark(spec, &named, folder.path())?,
+            _ => self.without_spark(&intent, &named, folder.path())?,
         };
         check_lengths(&launch)?;
-        if let (Some(application), Some(fate)) = (uploads.application(), fates.first_mut()) {
-            fate.treatment = Treatment::Staged(application.uri);
-        }
+        let fates = fates.with_application(uploads.application());
         let request = serde_json::to_vec_pretty(&launch).expect("a launch has text keys only").into();
         Ok(Plan { intent, head: String::new(), request, fates })
     }
 
-    fn with_spark(&self, spec: &BatchSpec, named: &Named, spark: &Spark) -> (Launch, Vec<Fate>) {
-        let master = &self.config.spark_master;
-        let proxy_user = spec.run_as.as_deref().filter(|_| self.config.impersonation);
+    fn with_spark(&self, intent: &Intent, named: &Named, spark: &Spark) -> Result<(Launch, Fates)> {
+        let (spec, master) = (&*intent.spec, &self.config.spark_master);
+        let holds = |when: &str| when == mapping::IMPERSONATION && self.config.impersonation;
+        let load = mapping::WITH_SPARK.load_where(spec, &intent.dialect, &PathMap::default(), &holds)?;
         let mut env = spark.env.clone();
         if let Some(property) = spark::archives_property(spec, named, master) {
             let before = env::var("SPARK_SUBMIT_OPTS").map(|before| before + " ").unwrap_or_default();
             env.insert("SPARK_SUBMIT_OPTS".to_owned(), before + &property);
         }
-        let args = spark::arguments(spec, named, master, proxy_user);
+        let args = spark::arguments(spec, &load, named, master);
         let program = spark.submit.to_string_lossy().into_owned();
-        (self.launch(program, args, env, Vec::new()), self.fates_with_spark(spec, named))
+        let mut fates = Fates(load.fates);
+        for (key, location) in &named.uploads {
+            fates.uploaded(key, Treatment::Staged(location.uri.clone()));
+        }
+        Ok((self.launch(program, args, env, Vec::new()), fates))
     }
 
-    fn without_spark(&self, spec: &BatchSpec, named: &Named, job: &Path) -> Result<(Launch, Vec<Fate>)> {
+    fn without_spark(&self, intent: &Intent, named: &Named, job: &Path) -> Result<(Launch, Fates)> {
+        let spec = &*intent.spec;
         let by = direct::by(spec, &named.file, self.backend)?;
-        let command = direct::command(spec, named, by, self.tools, job)?;
-        let fates = self.fates_without_spark(spec, named, by);
+        let holds = |when: &str| match when {
+            mapping::IMPERSONATION => self.config.impersonation,
+            mapping::JAVA => by == By::Java,
+            mapping::JAVA_CLASS => by == By::Java && spec.class_name.is_some(),
+            mapping::PYTHON => by == By::Python,
+            _ => false,
+        };
+        let table = &mapping::WITHOUT_SPARK;
+        let load = table.load_where(spec, &intent.dialect, &PathMap::default(), &holds)?;
+        let command = direct::command(&load, named, by, self.tools, job)?;
+        let mut fates = Fates(load.fates);
+        for (key, location) in &named.uploads {
+            let field = mapping::UPLOADS.iter().find(|(known, _)| known == key).map(|(_, field)| *field);
+            let place = field.and_then(|field| table.place(field, &holds));
+            let why = table.rule(key, intent.dialect.as_str()).map_or("", |rule| rule.why);
+            fates.uploaded(
+                key,
+                match place {
+                    Some(Place::Member(_)) => Treatment::Staged(location.uri.clone()),
+                    Some(Place::Nowhere(why)) => Treatment::NotCarried(why.to_owned()),
+                    _ => Treatment::NotCarried(why.to_owned()),
+                },
+            );
+        }
         Ok((self.launch(command.program, command.args, command.env, command.links), fates))
     }
 
@@ -90,133 +117,25 @@ impl Planner<'_> {
         let cancel_grace_ms = u64::try_from(self.config.cancel_grace.as_millis()).unwrap_or(u64::MAX);
         Launch { program, args, env, links, cancel_grace_ms }
     }
-
-    fn fates_with_spark(&self, spec: &BatchSpec, named: &Named) -> Vec<Fate> {
-        let into_conf = |key: &str| Treatment::IntoConf(key.to_owned());
-        let mut fates = Fates::of(spec);
-        fates.lists(
-            spec,
-            [
-                (Field::Jars, into_conf("spark.jars")),
-                (Field::PyFiles, Treatment::Renamed("--py-files".to_owned())),
-                (Field::Files, into_conf("spark.files")),
-                (Field::Archives, into_conf(spark::ARCHIVES)),
-            ],
-        );
-        fates.add(Field::ClassName, spec.class_name.is_some(), Treatment::Carried);
-        for (field, (key, value)) in SIZES.into_iter().zip(spark::sizes(spec)) {
-            fates.add(field, value.is_some(), into_conf(key));
-        }
-        fates.add(Field::Queue, spec.queue.is_some(), Treatment::Carried);
-        fates.add(Field::Name, spec.name.is_some(), Treatment::Carried);
-        let sizes = spark::sizes(spec);
-        for (key, _) in spec.conf.iter() {
-            let beaten = sizes.iter().any(|(known, value)| *known == key && value.is_some());
-            fates.part(
-                Field::Conf,
-                key,
-                match key {
-                    spark::MASTER => Treatment::Computed("the backend's own spark_master is used".to_owned()),
-                    _ if beaten => Treatment::Computed("the batch's own field is used".to_owned()),
-                    _ => Treatment::Carried,
-                },
-            );
-        }
-        for (key, location) in &named.uploads {
-            fates.part(Field::Conf, key, Treatment::Staged(location.uri.clone()));
-        }
-        let run_as = if self.config.impersonation { Treatment::Carried } else { own_user() };
-        fates.add(Field::RunAs, spec.run_as.is_some(), run_as);
-        fates.0
-    }
-
-    fn fates_without_spark(&self, spec: &BatchSpec, named: &Named, by: By) -> Vec<Fate> {
-        let lost = |why: &str| Treatment::NotCarried(why.to_owned());
-        let no_spark = || lost("it runs without Spark");
-        let jars = match (by, &spec.class_name) {
-            (By::Java, Some(_)) => Treatment::Carried,
-            (By::Java, None) => lost("java -jar takes no further archives; name the main class"),
-            (By::Python | By::Itself, _) => no_spark(),
-        };
-        let py_files = if by == By::Python { Treatment::Renamed("PYTHONPATH".to_owned()) } else { no_spark() };
-        let mut fates = Fates::of(spec);
-        fates.lists(
-            spec,
-            [
-                (Field::Jars, jars),
-                (Field::PyFiles, py_files),
-                (Field::Files, Treatment::Carried),
-                (Field::Archives, no_spark()),
-            ],
-        );
-        let class = match by {
-            By::Java => Treatment::Carried,
-            By::Python | By::Itself => Treatment::Computed("ignored: only archives have a main class".to_owned()),
-        };
-        fates.add(Field::ClassName, spec.class_name.is_some(), class);
-        for (field, (_, value)) in SIZES.into_iter().zip(spark::sizes(spec)) {
-            fates.add(field, value.is_some(), no_spark());
-        }
-        fates.add(Field::Queue, spec.queue.is_some(), no_spark());
-        fates.add(Field::Name, spec.name.is_some(), Treatment::Carried);
-        for (key, _) in spec.conf.iter() {
-            fates.part(Field::Conf, key, no_spark());
-        }
-        for (key, location) in &named.uploads {
-            fates.part(
-                Field::Conf,
-                key,
-                match (key.as_str(), by, &spec.class_name) {
-                    ("spark.files", ..) | (spark::PY_FILES, By::Python, _) | ("spark.jars", By::Java, Some(_)) => {
-                        Treatment::Staged(location.uri.clone())
-                    }
-                    _ => no_spark(),
-                },
-            );
-        }
-        let run_as = if self.config.impersonation { no_spark() } else { own_user() };
-        fates.add(Field::RunAs, spec.run_as.is_some(), run_as);
-        fates.0
-    }
-}
-
-const SIZES: [Field; 5] =
-    [Field::DriverMemory, Field::DriverCores, Field::ExecutorMemory, Field::ExecutorCores, Field::Executors];
-
-fn own_user() -> Treatment {
-    Treatment::Computed("ignored: every job runs as the proxy's own user".to_owned())
 }
 
 struct Fates(Vec<Fate>);
 
 impl Fates {
-    /// Of what is the same however a batch is run.
-    fn of(spec: &BatchSpec) -> Self {
-        let mut fates = Self(Vec::new());
-        fates.add(Field::File, true, Treatment::Carried);
-        fates.add(Field::Args, !spec.args.is_empty(), Treatment::Carried);
-        for extension in &spec.extensions {
-            let why = format!("it is for {} only", extension.dialect);
-            fates.part(Field::Extension, &extension.name, Treatment::NotCarried(why));
-        }
-        fates
+    /// One more file for a conf key that is a list of files.
+    fn uploaded(&mut self, key: &str, treatment: Treatment) {
+        self.0.push(Fate { field: Field::Conf, part: Some(key.to_owned()), treatment });
     }
 
-    fn lists(&mut self, spec: &BatchSpec, treatments: [(Field, Treatment); 4]) {
-        let lists = [&spec.jars, &spec.py_files, &spec.files, &spec.archives];
-        for (list, (field, treatment)) in lists.into_iter().zip(treatments) {
-            self.add(field, !list.is_empty(), treatment);
+    /// The fates, where an uploaded program takes the place of the one that is named.
+    fn with_application(mut self, application: Option<Location>) -> Vec<Fate> {
+        let Some(application) = application else { return self.0 };
+        let treatment = Treatment::Staged(application.uri);
+        match self.0.iter_mut().find(|fate| fate.field == Field::File) {
+            Some(fate) => fate.treatment = treatment,
+            None => self.0.insert(0, Fate { field: Field::File, part: None, treatment }),
         }
-    }
-
-    fn add(&mut self, field: Field, given: bool, treatment: Treatment) {
-        if given {
-            self.0.push(Fate { field, part: None, treatment });
-        }
-    }
-
-    fn part(&mut self, field: Field, part: &str, treatment: Treatment) {
-        self.0.push(Fate { field, part: Some(part.to_owned()), treatment });
+        self.0
     }
 }
 
@@ -268,15 +187,7 @@ fn check_conf(spec: &BatchSpec, files: &[Payload]) -> Result<()> {
             format!("an uploaded file cannot be listed in '{key}': it is no list of files"),
         ));
     }
-    match spec.conf.get(spark::DEPLOY_MODE) {
-        None | Some("client") => Ok(()),
-        Some(_) => {
-            // The end of spark-submit would not be the end of the job, nor its log the job's.
-            let message = format!("{} must be client here: the driver runs on this machine", spark::DEPLOY_MODE);
-            let kind = ErrorKind::InvalidRequest { field: "conf".to_owned(), fault: Fault::NotAllowed };
-            Err(Error::new(kind, message))
-        }
-    }
+    Ok(())
 }
 
 fn is_key(key: &str) -> bool {

@@ -5,9 +5,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use batchlingua_core::{BatchSpec, Conf};
+use batchlingua_core::{BatchSpec, Conf, FieldValue, Load};
 
-use crate::{named::Named, paths::Location};
+use crate::{mapping, named::Named, paths::Location};
 
 /// Conf keys whose values are lists of files.
 pub(crate) const FILE_LISTS: &[&str] = &[
@@ -29,48 +29,37 @@ pub(crate) const PY_FILES: &str = "spark.submit.pyFiles";
 pub(crate) const ARCHIVES: &str = "spark.yarn.dist.archives";
 const ANY_ARCHIVES: &str = "spark.archives";
 
-/// The size fields with the conf keys that they become; a field beats its key.
-pub(crate) fn sizes(spec: &BatchSpec) -> [(&'static str, Option<String>); 5] {
-    let number = |number: Option<i64>| number.map(|number| number.to_string());
-    [
-        ("spark.driver.memory", spec.driver.memory.clone()),
-        ("spark.driver.cores", number(spec.driver.cores)),
-        ("spark.executor.memory", spec.executor.memory.clone()),
-        ("spark.executor.cores", number(spec.executor.cores)),
-        ("spark.executor.instances", number(spec.executors)),
-    ]
-}
-
 /// What `spark-submit` is called with.
-pub(crate) fn arguments(spec: &BatchSpec, named: &Named, master: &str, proxy_user: Option<&str>) -> Vec<String> {
+pub(crate) fn arguments(spec: &BatchSpec, load: &Load, named: &Named, master: &str) -> Vec<String> {
     let mut args = Vec::new();
-    let mut option = |name: &str, value: String| args.extend([name.to_owned(), value]);
-    if let Some(name) = &spec.name {
-        option("--name", name.clone());
+    let mut option = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
+    let given = |name: &str| match load.member(name) {
+        Some(FieldValue::Text(text)) => Some(text.as_str()),
+        Some(FieldValue::List(_) | FieldValue::Integer(_)) | None => None,
+    };
+    for name in [mapping::NAME, mapping::CLASS] {
+        given(name).into_iter().for_each(|value| option(name, value));
     }
-    if let Some(class) = &spec.class_name {
-        option("--class", class.clone());
-    }
-    for (key, value) in in_scala_order(&conf(spec, named, master)) {
+    for (key, value) in in_scala_order(&conf(spec, load, named, master)) {
         match key {
-            PY_FILES => option("--py-files", value.to_owned()),
-            _ => option("--conf", format!("{key}={value}")),
+            PY_FILES => option("--py-files", value),
+            _ => option("--conf", &format!("{key}={value}")),
         }
     }
-    if let Some(user) = proxy_user {
-        option("--proxy-user", user.to_owned());
-    }
-    if let Some(queue) = &spec.queue {
-        option("--queue", queue.clone());
+    for name in [mapping::PROXY_USER, mapping::QUEUE] {
+        given(name).into_iter().for_each(|value| option(name, value));
     }
     args.push(named.file.uri.clone());
     args.extend(spec.args.iter().cloned());
     args
 }
 
-/// Fields are put before the conf's own lists, over its own sizes; the master is the operator's.
-fn conf(spec: &BatchSpec, named: &Named, master: &str) -> Conf {
-    let mut conf = spec.conf.clone();
+/// What is sent of the conf, in the client's order, with the fields that became conf keys; files as they are named here. The master is the
+/// operator's.
+fn conf(spec: &BatchSpec, load: &Load, named: &Named, master: &str) -> Conf {
+    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let kept = spec.conf.iter().filter(|(key, _)| *key == MASTER || load.conf.get(key).is_some());
+    let mut conf: Conf = kept.chain(load.conf.iter()).map(pair).collect();
     for (key, locations) in &named.conf {
         conf.set(*key, uris(&[], locations));
     }
@@ -89,11 +78,6 @@ fn conf(spec: &BatchSpec, named: &Named, master: &str) -> Conf {
         conf.set(ANY_ARCHIVES, uris(&named.archives, of_conf(ANY_ARCHIVES)));
     }
     conf.set(MASTER, master);
-    for (key, value) in sizes(spec) {
-        if let Some(value) = value {
-            conf.set(key, value);
-        }
-    }
     // A client may send very many files for one key: what it had is looked for once.
     let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, location) in &named.uploads {

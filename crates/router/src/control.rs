@@ -208,6 +208,9 @@ async fn act(
         Action::Forget => Ok(Effect::NothingToDo),
         Action::Pause | Action::Resume | Action::Restart => pass_on(gateway, ctx, &entry, action).await,
     };
+    if let (Action::CancelAndForget, Ok(Effect::AlreadyEnded(_))) = (action, &result) {
+        free_name(gateway, ctx, &entry).await;
+    }
     let result = match (action, result) {
         // Hidden only now: while the job is being ended it is still shown as it is.
         (Action::Forget | Action::CancelAndForget, Ok(effect)) => {
@@ -216,6 +219,21 @@ async fn act(
         (_, result) => result,
     };
     told(gateway, ctx, &entry, action, result).await
+}
+
+/// A client that forgets an ended batch may submit under its name again: where the platform holds the name by the batch's record, that goes
+/// too. What is not done now the platform does in its own time.
+async fn free_name(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) {
+    let (Ok(stack), Some(native)) = (gateway.stack(&entry.backend), &entry.batch.id.native) else { return };
+    if !stack.holds_names() || entry.phase != Phase::Accepted {
+        return;
+    }
+    match stack.control(ctx, native, Action::CancelAndForget).await {
+        Err(error) if !matches!(error.kind, ErrorKind::NotFound(_)) => {
+            tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the record of an ended batch cannot be dropped");
+        }
+        Ok(_) | Err(_) => {}
+    }
 }
 
 /// What became of a batch, for the client and the audit.

@@ -209,6 +209,10 @@ impl Stack {
         self.backend.changes()
     }
 
+    pub(crate) fn holds_names(&self) -> bool {
+        self.backend.holds_names()
+    }
+
     pub(crate) fn plan(&self, intent: Intent) -> Result<Plan> {
         self.backend.plan(intent)
     }

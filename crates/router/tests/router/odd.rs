@@ -25,6 +25,8 @@ pub(crate) struct Odd {
     pub(crate) scan_panics: AtomicUsize,
     /// It drops a batch with its cancel, as some products do.
     pub(crate) drops_on_cancel: AtomicBool,
+    /// A record keeps its name until it is dropped.
+    pub(crate) holds_names: AtomicBool,
 }
 
 impl Odd {
@@ -35,6 +37,7 @@ impl Odd {
             submit_panics: AtomicBool::new(false),
             scan_panics: AtomicUsize::new(0),
             drops_on_cancel: AtomicBool::new(false),
+            holds_names: AtomicBool::new(false),
         })
     }
 }
@@ -93,6 +96,10 @@ impl Backend for Odd {
             return Ok(Effect::Ended(BatchState::Cancelled));
         }
         self.inner.control(ctx, id, action).await
+    }
+
+    fn holds_names(&self) -> bool {
+        self.holds_names.load(Ordering::SeqCst)
     }
 
     fn changes(&self) -> Option<Changes> {

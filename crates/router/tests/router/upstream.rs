@@ -1,7 +1,10 @@
 //! What only matters over a platform of its own: integers that it gives again, names that are somebody else's, uploads that it does not take,
 //! answers that take minutes, and calls that are passed on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use batchlingua_core::{BatchSpec, BatchState, Context, Native, NativeIds, Result};
@@ -14,7 +17,10 @@ use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use crate::house::{House, backend, request, rule};
+use crate::{
+    house::{House, backend, request, rule},
+    odd::Odd,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -120,6 +126,24 @@ async fn an_end_that_takes_minutes_is_asked_for_once_and_told_when_it_comes() {
     assert_eq!(house.state(&uuid).await, "running");
     house.backend.release(Point::Control);
     house.until_state(&uuid, "cancelled").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_holds_a_name_goes_with_the_client_that_forgets_it() {
+    for holds_names in [true, false] {
+        let (clock, backend) = backend();
+        let backend = Arc::new(backend);
+        let odd = Odd::over(backend.clone());
+        odd.holds_names.store(holds_names, Ordering::SeqCst);
+        let house = House::over(clock, backend, |plans| plans.backends = vec![("here", odd)]);
+        let (uuid, native) = house.running("nightly").await;
+        house.backend.advance(&native, BatchState::Succeeded);
+        house.until_state(&uuid, "succeeded").await;
+        assert_eq!(house.act("cancel", &uuid).await, "already:succeeded");
+        assert_eq!(house.backend.calls(Point::Control), 0);
+        assert_eq!(house.act("cancel_and_forget", &uuid).await, "already:succeeded");
+        assert_eq!(house.backend.calls(Point::Control), u64::from(holds_names));
+    }
 }
 
 fn upload(content: &str) -> http::Request<Body> {
