@@ -77,7 +77,8 @@ fn raw<M: SerializeMap>(map: &mut M, name: &str, json: &str) -> Result<(), M::Er
     }
 }
 
-struct Pairs<'a>(&'a Conf);
+/// A conf as an object.
+pub(crate) struct Pairs<'a>(pub(crate) &'a Conf);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,13 +1,22 @@
-//! What a DLI client is told of every failure in the middle.
+//! Two tables of failures: what a DLI client is told of every one in the middle, and what a DLI's own mean.
 //!
 //! Nearly all that the service itself refuses is a 400 with a code of its own; what stands in front of it has codes and statuses of its own,
 //! and those are the ones that clients repeat. Terraform takes a 400 to the question for a state as the batch's end and goes on, and a 404
 //! to the question for a batch as a sign to forget it: so a batch that nobody has is a 404 there and a 400 elsewhere, and what may pass is
 //! never a 400 to a poll.
+//!
+//! Of a DLI the code is read before the status: nearly all that the service refuses is a 400, and among those are failures of its own. Codes
+//! of what stands in front of it are the same list under two names (`APIG.…`, `APIGW.…`). Of a create it is told beside whether it is sure
+//! that there is no batch; where it is not, nobody knows.
 
-use batchlingua_core::{Clash, Denial, Error, ErrorKind, Missing};
-use batchlingua_wire::{Body, RequestHead};
-use http::Response;
+use std::{fmt, time::Duration};
+
+use batchlingua_core::{
+    BackendName, Clash, Denial, DialectName, Error, ErrorKind, Missing, NativeError, Unproven, redact,
+};
+use batchlingua_wire::{Answer, Body, RequestHead};
+use http::{Response, StatusCode, Uri, header};
+use serde_json::Value;
 
 use crate::{
     NAME,
@@ -43,7 +52,7 @@ pub(crate) const fn too_long(status: u16) -> Code {
 /// A failure in DLI's words. A DLI's own answer, where there is one, goes out as it is.
 pub(crate) fn encode(head: &RequestHead, error: &Error) -> Response<Body> {
     match &error.native {
-        Some(own) if own.dialect.as_str() == NAME => answer::json(own.status, own.body.clone()),
+        Some(own) if own.dialect.as_str() == NAME => answer::native(own),
         _ => {
             let message = match &error.kind {
                 ErrorKind::NotFound(Missing::Queue(queue)) => format!("There is no queue named {queue}"),
@@ -78,4 +87,153 @@ fn code_of(route: &str, kind: &ErrorKind) -> Code {
         ErrorKind::BackendTimeout | ErrorKind::Ambiguous { .. } => TIMED_OUT,
         ErrorKind::Internal => SERVER,
     }
+}
+
+/// What a call was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About<'a> {
+    Create,
+    /// A project's batches.
+    Project,
+    Batch(&'a str),
+    Log(&'a str),
+}
+
+/// What a DLI refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: Error,
+    /// Whether nothing was done, for sure.
+    pub(crate) is_sure: bool,
+}
+
+/// What a failure says, in any of the forms that Huawei's services have for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    code: String,
+    message: String,
+}
+
+const LONGEST_MESSAGE: usize = 500;
+/// When to try again, where nobody says it; and the most that is believed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
+
+impl Told {
+    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let members = body.as_object()?;
+        Self::of(&body).or_else(|| members.values().filter(|inner| inner.is_object()).find_map(Self::of))
+    }
+
+    fn of(value: &Value) -> Option<Self> {
+        let text = |name: &str| match value.get(name)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        [("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")].into_iter().find_map(|(code, said)| {
+            let message = text(said);
+            // `code` and `message` are names of other things as well, where one of them stands alone.
+            let code = text(code).or_else(|| message.as_ref().filter(|_| code != "code").map(|_| String::new()))?;
+            (code != "0").then(|| Self { code, message: message.unwrap_or_default() })
+        })
+    }
+
+    /// The digits of a gateway's code.
+    fn gateway(&self) -> Option<&str> {
+        self.code.strip_prefix("APIGW.").or_else(|| self.code.strip_prefix("APIG."))
+    }
+
+    /// The queue that there is none of.
+    fn queue(&self) -> Option<&str> {
+        let rest = self.message.split_once("queue named ")?.1;
+        let name = rest.split_whitespace().next()?.trim_matches(['.', ',', '\'', '"', '[', ']']);
+        (!name.is_empty()).then_some(name)
+    }
+}
+
+/// For a person: one line, without secrets.
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.message.lines().next().unwrap_or_default();
+        let said: String = redact::line(line).chars().take(LONGEST_MESSAGE).collect();
+        match (said.is_empty(), self.code.is_empty()) {
+            (false, false) => write!(f, "{said} ({})", self.code),
+            (false, true) => f.write_str(&said),
+            (true, _) => f.write_str(&self.code),
+        }
+    }
+}
+
+/// What it means.
+enum Meaning {
+    /// Who asks is not known there, or may not do this.
+    Stranger,
+    Denied,
+    NoBatch,
+    NoLog,
+    NoQueue(String),
+    /// It is wrong, and will be each time.
+    Wrong,
+    /// Too much at once; nothing was done.
+    Throttled,
+    /// It may have been begun.
+    Failing,
+    Late,
+    /// It never got as far as the service.
+    Closed,
+}
+
+/// What a DLI's answer with a bad status is. `is_callers`: it was asked with the caller's own credentials.
+pub(crate) fn refusal(
+    answer: &Answer,
+    about: About<'_>,
+    backend: &BackendName,
+    dialect: &DialectName,
+    is_callers: bool,
+) -> Refusal {
+    let told = Told::read(&answer.body);
+    let meaning = meaning(answer, told.as_ref(), about);
+    let said = match &told {
+        Some(told) => told.to_string(),
+        None => unspoken(answer),
+    };
+    let retry_after = retry_after(answer);
+    let (kind, message, is_sure) = match meaning {
+        Meaning::Stranger if is_callers => {
+            let message = format!("backend '{backend}' refused the credentials that it was shown: {said}");
+            (ErrorKind::Unauthenticated(Unproven::Wrong), message, true)
+        }
+        Meaning::Denied if is_callers => {
+            (ErrorKind::Forbidden(Denial::Backend), format!("backend '{backend}' does not allow it: {said}"), true)
+        }
+        Meaning::Stranger | Meaning::Denied => {
+            (ErrorKind::BackendRejected, format!("backend '{backend}' refused the proxy's credentials: {said}"), true)
+        }
+        Meaning::NoBatch => return Refusal { error: Error::no_batch(about.named()).caused_by(said), is_sure: true },
+        Meaning::NoLog => (ErrorKind::NotFound(Missing::Log), format!("backend '{backend}' has no such log: {said}"), true),
+        Meaning::NoQueue(queue) => {
+            let message = format!("backend '{backend}' has no queue '{queue}'");
+            (ErrorKind::NotFound(Missing::Queue(queue)), message, true)
+        }
+        Meaning::Wrong => (ErrorKind::BackendRejected, format!("backend '{backend}' refused it: {said}"), true),
+        Meaning::Throttled => {
+            (ErrorKind::Throttled { retry_after }, format!("backend '{backend}' has too much to do: {said}"), true)
+        }
+        Meaning::Failing => {
+            (ErrorKind::BackendUnavailable { retry_after }, format!("backend '{backend}' failed: {said}"), false)
+        }
+        Meaning::Late => (ErrorKind::BackendTimeout, format!("backend '{backend}' took too long: {said}"), false),
+        Meaning::Closed => {
+            (ErrorKind::BackendUnavailable { retry_after }, format!("backend '{backend}' is not available: {said}"), true)
+        }
+    };
+    // What is said of the proxy's own credentials is not for its clients: they would change theirs.
+    let is_theirs = match kind {
+        ErrorKind::BackendRejected => !matches!(meaning_of_credentials(answer, told.as_ref(), about), Some(())),
+        _ => true,
+    };
+    let native: Option<Box<NativeError>> = (told.is_some() && is_theirs).then(|| Box::new(answer.native(dialect)));
+    Refusal { error: Error { native, ..Error::new(kind, message) }, is_sure }
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use batchlingua_core::{
-    BackendName, BatchKind, BatchSpec, Conf, Error, ErrorKind, Fate, Fault, Field, FieldValue, Intent, Load, Marker,
+    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, FieldValue, Intent, Load, Marker,
     Project, Result, Size, Treatment,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -16,6 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     NAME,
     convert::{NAME_LENGTH, kept},
+    echo::Pairs,
     mapping::{ARCHIVES, MAPPING, MARK, YARN_ATTEMPTS, YARN_QUEUE},
     names,
     settings::{BackendSettings, Echo},
@@ -312,14 +313,6 @@ impl Serialize for Body {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         self.0.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
         map.end()
-    }
-}
-
-struct Pairs<'a>(&'a Conf);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter())
     }
 }
 

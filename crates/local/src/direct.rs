@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use batchlingua_core::{BackendName, BatchKind, BatchSpec, Error, ErrorKind, Result};
+use batchlingua_core::{BackendName, BatchKind, BatchSpec, Error, ErrorKind, FieldValue, Load, Result};
 
 use crate::{folder::WORK, named::Named, paths::Location, records::Link, spark, tools::Tools};
 
@@ -52,7 +52,7 @@ pub(crate) fn by(spec: &BatchSpec, file: &Location, backend: &BackendName) -> Re
 }
 
 /// The command of a batch whose files are all on this machine.
-pub(crate) fn command(spec: &BatchSpec, named: &Named, by: By, tools: &Tools, job: &Path) -> Result<Command> {
+pub(crate) fn command(load: &Load, named: &Named, by: By, tools: &Tools, job: &Path) -> Result<Command> {
     let file = local("file", &named.file)?;
     let mut command = Command { program: file.clone(), args: Vec::new(), env: BTreeMap::new(), links: Vec::new() };
     match by {
@@ -66,19 +66,23 @@ pub(crate) fn command(spec: &BatchSpec, named: &Named, by: By, tools: &Tools, jo
         }
         By::Java => {
             command.program.clone_from(&tools.java);
-            match &spec.class_name {
-                Some(class) => {
+            match load.member("class_name") {
+                Some(FieldValue::Text(class)) => {
                     let mut class_path = vec![file];
                     for jar in named.jars.iter().chain(named.uploaded("spark.jars")) {
                         class_path.push(local("jars", jar)?);
                     }
                     command.args.extend(["-cp".to_owned(), class_path.join(":"), class.clone()]);
                 }
-                None => command.args.extend(["-jar".to_owned(), file]),
+                Some(FieldValue::List(_) | FieldValue::Integer(_)) | None => {
+                    command.args.extend(["-jar".to_owned(), file]);
+                }
             }
         }
     }
-    command.args.extend(spec.args.iter().cloned());
+    if let Some(FieldValue::List(args)) = load.member("args") {
+        command.args.extend(args.iter().cloned());
+    }
     for location in named.files.iter().chain(named.uploaded("spark.files")) {
         link(&mut command.links, "files", location, WORK)?;
     }

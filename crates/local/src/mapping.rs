@@ -39,12 +39,24 @@ pub(crate) const WITH_SPARK: Mapping = Mapping {
     platform: "local with Spark",
     dialect: "",
     lines: &[
-        line(Field::File, Place::Member("file"), "the program that `spark-submit` is given; its path is resolved and must lie in `allow_dirs`"),
+        line(
+            Field::File,
+            Place::Member("file"),
+            "the program that `spark-submit` is given; its path is resolved and must lie in `allow_dirs`",
+        ),
         line(Field::Args, Place::Member("args"), ""),
-        line(Field::Jars, Place::Conf("spark.jars"), "as `file`; so are the lists below, and conf keys that are such lists"),
+        line(
+            Field::Jars,
+            Place::Conf("spark.jars"),
+            "as `file`; so are the lists below, and conf keys that are such lists",
+        ),
         line(Field::PyFiles, Place::Conf(spark::PY_FILES), "written as `--py-files`"),
         line(Field::Files, Place::Conf("spark.files"), ""),
-        line(Field::Archives, Place::Conf(spark::ARCHIVES), "on another master than YARN `spark.archives` has them too"),
+        line(
+            Field::Archives,
+            Place::Conf(spark::ARCHIVES),
+            "on another master than YARN `spark.archives` has them too",
+        ),
         line(Field::ClassName, Place::Member(CLASS), ""),
         line(Field::DriverMemory, Place::Conf("spark.driver.memory"), ""),
         line(Field::DriverCores, Place::Conf("spark.driver.cores"), ""),
@@ -53,11 +65,7 @@ pub(crate) const WITH_SPARK: Mapping = Mapping {
         line(Field::Executors, Place::Conf("spark.executor.instances"), ""),
         line(Field::Queue, Place::Member(QUEUE), ""),
         line(Field::Name, Place::Member(NAME), ""),
-        line(
-            Field::RunAs,
-            Place::If { when: IMPERSONATION, then: &Place::Member(PROXY_USER), or: &OWN_USER },
-            "",
-        ),
+        line(Field::RunAs, Place::If { when: IMPERSONATION, then: &Place::Member(PROXY_USER), or: &OWN_USER }, ""),
     ],
     conf: &[
         DEPLOY_MODE,
@@ -120,11 +128,7 @@ pub(crate) const WITHOUT_SPARK: Mapping = Mapping {
         line(Field::Executors, Place::Nowhere(NO_SPARK), ""),
         line(Field::Queue, Place::Nowhere(NO_SPARK), ""),
         line(Field::Name, Place::Made("shown wherever the batch is shown"), ""),
-        line(
-            Field::RunAs,
-            Place::If { when: IMPERSONATION, then: &Place::Nowhere(NO_SPARK), or: &OWN_USER },
-            "",
-        ),
+        line(Field::RunAs, Place::If { when: IMPERSONATION, then: &Place::Nowhere(NO_SPARK), or: &OWN_USER }, ""),
     ],
     conf: &[
         DEPLOY_MODE,

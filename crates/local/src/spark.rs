@@ -54,30 +54,33 @@ pub(crate) fn arguments(spec: &BatchSpec, load: &Load, named: &Named, master: &s
     args
 }
 
-/// What is sent of the conf, in the client's order, with the fields that became conf keys; files as they are named here. The master is the
-/// operator's.
+/// What is sent of the conf, in the client's order, then the fields that became conf keys, in Livy's; files as they are named here. The
+/// master is the operator's.
 fn conf(spec: &BatchSpec, load: &Load, named: &Named, master: &str) -> Conf {
-    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let kept = spec.conf.iter().filter(|(key, _)| *key == MASTER || load.conf.get(key).is_some());
-    let mut conf: Conf = kept.chain(load.conf.iter()).map(pair).collect();
-    for (key, locations) in &named.conf {
-        conf.set(*key, uris(&[], locations));
-    }
-    let of_conf = |key: &str| named.conf.iter().find(|(known, _)| *known == key).map_or(&[][..], |(_, files)| files);
-    for (key, files) in [
+    let files = [
         (ARCHIVES, &named.archives),
         ("spark.files", &named.files),
         ("spark.jars", &named.jars),
         (PY_FILES, &named.py_files),
-    ] {
-        if !files.is_empty() {
-            conf.set(key, uris(files, of_conf(key)));
+    ];
+    let kept = spec.conf.iter().filter(|(key, _)| *key == MASTER || load.conf.get(key).is_some());
+    let lists = files.iter().filter_map(|(key, _)| Some((*key, load.conf.get(key)?)));
+    let pairs = kept.chain(lists).chain([(MASTER, master)]).chain(load.conf.iter());
+    let mut conf: Conf = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    for (key, locations) in &named.conf {
+        conf.set(*key, uris(&[], locations));
+    }
+    let of_conf = |key: &str| named.conf.iter().find(|(known, _)| *known == key).map(|(_, files)| files.as_slice());
+    for (key, files) in files {
+        match of_conf(key) {
+            // A list of nothing but blanks names no file.
+            None if files.is_empty() => _ = conf.remove(key),
+            more => conf.set(key, uris(files, more.unwrap_or_default())),
         }
     }
     if !named.archives.is_empty() && !is_yarn(master) && conf.get(ANY_ARCHIVES).is_some() {
-        conf.set(ANY_ARCHIVES, uris(&named.archives, of_conf(ANY_ARCHIVES)));
+        conf.set(ANY_ARCHIVES, uris(&named.archives, of_conf(ANY_ARCHIVES).unwrap_or_default()));
     }
-    conf.set(MASTER, master);
     // A client may send very many files for one key: what it had is looked for once.
     let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, location) in &named.uploads {

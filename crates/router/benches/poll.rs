@@ -12,8 +12,8 @@ use std::{
 use batchlingua_core::{BatchState, Clock, NativeId, SystemClock};
 use batchlingua_ledger::Options;
 use batchlingua_router::{
-    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
-    RouteMatch, RouteRule, Routing, Silent,
+    Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies, RouteMatch,
+    RouteRule, Routing, Silent,
 };
 use batchlingua_testkit::MemoryBackend;
 use batchlingua_wire::{Body, Face};
@@ -67,13 +67,7 @@ fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerServic
     let options = Options { clock: clock.clone(), ..Options::default() };
     let gateway = Gateway::new(GatewayParts {
         dialects: vec![Arc::new(plain::Plain::new("plain"))],
-        backends: vec![BackendSlot {
-            name: "here".into(),
-            backend,
-            limits: CallLimits::default(),
-            relay: None,
-            stage: None,
-        }],
+        backends: vec![BackendSlot::new("here", backend)],
         routing: Routing {
             rules: vec![RouteRule { matches: RouteMatch::default(), to: "here".into(), policies: Policies::default() }],
         },

@@ -178,7 +178,7 @@ async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<Nat
         .into_iter()
         .map(|batch| {
             // A row that was dropped for its age must not come again with every walk.
-            let foreign = batch.times.ended.is_none_or(|ended| ended >= kept_from);
+            let foreign = stack.shows_foreign() && batch.times.ended.is_none_or(|ended| ended >= kept_from);
             NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign, ids }
         })
         .collect();

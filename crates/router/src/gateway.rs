@@ -54,6 +54,16 @@ pub struct BackendSlot {
     pub limits: CallLimits,
     /// Where uploaded files are put for it.
     pub stage: Option<Stage>,
+    /// Whether batches that were submitted to it past this proxy are shown.
+    pub foreign: bool,
+}
+
+impl BackendSlot {
+    /// A backend with default bounds, to which nothing is passed on.
+    pub fn new(name: impl Into<BackendName>, backend: Arc<dyn Backend>) -> Self {
+        let limits = CallLimits::default();
+        Self { name: name.into(), backend, relay: None, limits, stage: None, foreign: true }
+    }
 }
 
 /// What a gateway is made of.
@@ -181,13 +191,11 @@ impl Gateway {
         let stacks: HashMap<_, _> = parts
             .backends
             .into_iter()
-            .map(|slot| {
-                let stack =
-                    Stack::new(slot.name.clone(), slot.backend, slot.limits, slot.stage, parts.observer.clone());
-                if let Some((dialect, relay)) = slot.relay {
+            .map(|mut slot| {
+                if let Some((dialect, relay)) = slot.relay.take() {
                     relays.insert(dialect, (slot.name.clone(), relay));
                 }
-                (slot.name, Arc::new(stack))
+                (slot.name.clone(), Arc::new(Stack::new(slot, parts.observer.clone())))
             })
             .collect();
         let began = parts.clock.now();

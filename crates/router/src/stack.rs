@@ -22,7 +22,7 @@ use tokio::time::{error::Elapsed, timeout};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::{
-    CallRecord, Observer,
+    BackendSlot, CallRecord, Observer,
     follow::Walks,
     shed::{Full, Held, Shed},
     stage::Stage,
@@ -160,26 +160,32 @@ pub(crate) struct Stack {
     timeout: Duration,
     service: Shed<BackendService>,
     stage: Option<Stage>,
+    foreign: bool,
     /// When it last showed a batch that is known here.
     shown: AtomicI64,
     pub(crate) walks: Walks,
 }
 
 impl Stack {
-    pub(crate) fn new(
-        name: BackendName,
-        backend: Arc<dyn Backend>,
-        limits: CallLimits,
-        stage: Option<Stage>,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
+    pub(crate) fn new(slot: BackendSlot, observer: Arc<dyn Observer>) -> Self {
+        let BackendSlot { name, backend, relay: _, limits, stage, foreign } = slot;
         let service = ServiceBuilder::new()
             // Outermost: a full backend answers at once instead of queueing callers without bound.
             .layer_fn(|service| Shed::new(service, limits.concurrency))
             // Inside it: a call that hangs gives its place back when its time is over.
             .service(BackendService { backend: backend.clone(), timeout: limits.timeout });
         let shown = AtomicI64::new(i64::MIN);
-        Self { name, backend, observer, timeout: limits.timeout, service, stage, shown, walks: Walks::default() }
+        Self {
+            name,
+            backend,
+            observer,
+            timeout: limits.timeout,
+            service,
+            stage,
+            foreign,
+            shown,
+            walks: Walks::default(),
+        }
     }
 
     pub(crate) fn name(&self) -> &BackendName {
@@ -199,6 +205,11 @@ impl Stack {
     /// Where uploaded files are put for it, if it takes none itself.
     pub(crate) fn stage(&self) -> Option<&Stage> {
         self.stage.as_ref()
+    }
+
+    /// Whether batches that were submitted past this proxy are shown.
+    pub(crate) fn shows_foreign(&self) -> bool {
+        self.foreign
     }
 
     pub(crate) fn can(&self) -> Arc<Capabilities> {

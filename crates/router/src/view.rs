@@ -47,7 +47,8 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
     let mut silent = None;
     for (name, stack) in &gateway.stacks {
         let ids = stack.can().ids;
-        if reachable.as_ref().is_some_and(|reachable| !reachable.contains(name))
+        if !stack.shows_foreign()
+            || reachable.as_ref().is_some_and(|reachable| !reachable.contains(name))
             || (is_adopted && ids != (NativeIds::Reused { adopt: true }))
         {
             continue;

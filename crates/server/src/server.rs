@@ -114,6 +114,7 @@ impl Server {
                 relay: backend.relay.zip(platform.relay),
                 limits: backend.limits,
                 stage: backend.stage,
+                foreign: backend.foreign,
             });
         }
         let metrics = Arc::new(Metrics::new(&config.dialects));

@@ -278,7 +278,9 @@ fn dates_are_moments_and_what_is_no_date_is_none() {
         ("19691231T235959Z", -1_000),
     ] {
         assert_eq!(instant(text), Some(Millis(at)), "{text}");
+        assert_eq!(date(Millis(at)), text);
     }
+    assert_eq!(date(Millis(1_767_323_045_999)), "20260102T030405Z", "seconds, none too early");
     for text in [
         "",
         "Z",

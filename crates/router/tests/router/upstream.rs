@@ -146,6 +146,18 @@ async fn a_record_that_holds_a_name_goes_with_the_client_that_forgets_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn batches_of_others_are_not_shown_where_they_are_not_wanted() {
+    let (clock, backend) = backend();
+    let backend = backend.numbered(Numbering::Integers).able(|can| can.ids = NativeIds::Reused { adopt: true });
+    let house = House::over(clock, Arc::new(backend), |plans| plans.foreign = false);
+    house.backend.add_foreign(named("theirs"));
+    let (uuid, _) = house.running("ours").await;
+    tokio::time::sleep(30 * SECOND).await;
+    assert_eq!(house.get("/jobs").await.json["total"], 1);
+    assert_eq!((house.get("/jobs/0").await.status.as_u16(), house.state(&uuid).await.as_str()), (404, "running"));
+}
+
 fn upload(content: &str) -> http::Request<Body> {
     let part = |disposition: &str, content: &str| {
         format!("--x\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{content}\r\n")

@@ -155,6 +155,7 @@ fn backend(root: &mut Settings, name: &str, mut settings: Settings) -> Option<Ba
         timeout: time(&mut settings, "timeout", defaults.timeout),
     };
     let stage = stage(&mut settings);
+    let foreign = settings.flag("foreign", true);
     let platforms = || ADAPTERS.iter().filter(|adapter| adapter.platform.is_some());
     let adapter: Option<&'static Adapter> = platforms().find(|adapter| Some(adapter.name) == kind.as_deref());
     let Some(adapter) = adapter else {
@@ -169,7 +170,9 @@ fn backend(root: &mut Settings, name: &str, mut settings: Settings) -> Option<Ba
     };
     let make = adapter.platform.expect("only platforms were looked through");
     match make(settings) {
-        Ok(open) => Some(BackendConfig { name: name.into(), kind: adapter.name, limits, stage, relay: None, open }),
+        Ok(open) => {
+            Some(BackendConfig { name: name.into(), kind: adapter.name, limits, stage, foreign, relay: None, open })
+        }
         Err(faults) => {
             root.absorb(faults);
             None

@@ -101,6 +101,8 @@ pub struct BackendConfig {
     pub limits: CallLimits,
     /// Where uploaded files are put for it.
     pub stage: Option<Stage>,
+    /// Whether batches that were submitted to it past this proxy are shown.
+    pub foreign: bool,
     /// The dialect whose calls are passed on to it.
     pub relay: Option<DialectName>,
     /// Opens it.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use batchlingua::adapters::ADAPTERS;
 use batchlingua_core::{Backend, Clock, Ledger};
 use batchlingua_router::{
-    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies,
-    RouteMatch, RouteRule, Routing, Silent,
+    Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies, RouteMatch,
+    RouteRule, Routing, Silent,
 };
 use batchlingua_wire::{Dialect, Face, Settings};
 
@@ -21,13 +21,7 @@ pub(crate) fn service(backend: Arc<dyn Backend>, ledger: Arc<dyn Ledger>, clock:
     let matches = RouteMatch::default();
     let gateway = Gateway::new(GatewayParts {
         dialects,
-        backends: vec![BackendSlot {
-            name: "here".into(),
-            backend,
-            limits: CallLimits::default(),
-            relay: None,
-            stage: None,
-        }],
+        backends: vec![BackendSlot::new("here", backend)],
         routing: Routing { rules: vec![RouteRule { matches, to: "here".into(), policies: Policies::default() }] },
         ledger,
         clock,
