@@ -65,6 +65,13 @@ pub struct Marker {
     pub name: Option<String>,
 }
 
+impl Marker {
+    /// What is sent in place of the name where another batch has that one already: the same whenever it is asked for, and no other marker's.
+    pub fn second_name(&self) -> Option<String> {
+        self.name.as_deref().map(|name| format!("{name}-{:08x}", self.uuid.as_fields().0))
+    }
+}
+
 /// A submit of unknown outcome.
 #[derive(Clone, Debug)]
 pub struct Sought {

@@ -200,6 +200,15 @@ pub struct Log {
     pub total: Option<u64>,
     /// The lines.
     pub body: LogBody,
+    /// What the backend itself says of the whole log, where that is more than its lines: for clients of its dialect.
+    pub native: Option<Native>,
+}
+
+impl Log {
+    /// A page of lines, of so many.
+    pub fn page(from: u64, total: u64, lines: Vec<String>) -> Self {
+        Self { from, total: Some(total), body: LogBody::Lines(lines), native: None }
+    }
 }
 
 /// The lines of a log.

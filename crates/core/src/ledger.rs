@@ -287,7 +287,7 @@ impl Entry {
         let names = given(seen.spec.name.as_deref()).zip(self.wire_name());
         let apps = given(seen.app.id.as_deref()).zip(given(self.batch.app.id.as_deref()));
         // The row's application was masked, as all free text is.
-        names.is_some_and(|(seen, known)| seen != known)
+        names.is_some_and(|(seen, known)| seen != known && self.marker.second_name().as_deref() != Some(seen))
             || apps.is_some_and(|(seen, known)| seen != known && redact::line(seen) != known)
     }
 }

@@ -233,7 +233,39 @@ pub enum FieldClass {
     Cosmetic,
 }
 
+impl FieldClass {
+    /// The class's name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Essential => "essential",
+            Self::Placement => "placement",
+            Self::Cosmetic => "cosmetic",
+        }
+    }
+}
+
 impl Field {
+    /// All fields.
+    pub const ALL: [Self; 17] = [
+        Self::File,
+        Self::ClassName,
+        Self::Args,
+        Self::Jars,
+        Self::PyFiles,
+        Self::Files,
+        Self::Archives,
+        Self::RunAs,
+        Self::Conf,
+        Self::DriverMemory,
+        Self::DriverCores,
+        Self::ExecutorMemory,
+        Self::ExecutorCores,
+        Self::Executors,
+        Self::Queue,
+        Self::Name,
+        Self::Extension,
+    ];
+
     /// The field's name in headers, logs and the ledger.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
 //! Answers: all of them are JSON objects, and none sends a client elsewhere.
 
+use batchlingua_core::NativeError;
 use batchlingua_wire::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -23,6 +24,17 @@ pub(crate) fn json(status: u16, body: impl Into<bytes::Bytes>) -> Response<Body>
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A DLI's own failure, as it is.
+pub(crate) fn native(own: &NativeError) -> Response<Body> {
+    let mut response = json(own.status, own.body.clone());
+    if let Ok(content_type) = HeaderValue::from_str(&own.content_type)
+        && !content_type.is_empty()
+    {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
     response
 }
 

@@ -150,7 +150,7 @@ impl Dialect for DliDialect {
         match (&error.kind, names::batch_id(head.param(1))) {
             // Every batch has a log of its submission, if only an empty one.
             (ErrorKind::NotFound(Missing::Log), Some(id)) if asks_for_submission_log(head) => {
-                encode_log(id, &Log { from: 0, total: Some(0), body: LogBody::Lines(Vec::new()) })
+                encode_log(id, &Log::page(0, 0, Vec::new()))
             }
             _ => error::encode(head, error),
         }

@@ -195,45 +195,119 @@ pub(crate) fn refusal(
 ) -> Refusal {
     let told = Told::read(&answer.body);
     let meaning = meaning(answer, told.as_ref(), about);
-    let said = match &told {
-        Some(told) => told.to_string(),
-        None => unspoken(answer),
+    let said = told.as_ref().map_or_else(|| unspoken(answer), Told::to_string);
+    // Another call may have another code for the same, and what is said of the proxy's own credentials is not for its clients: they would
+    // change theirs.
+    let is_theirs = match meaning {
+        Meaning::NoBatch | Meaning::NoLog => false,
+        Meaning::Stranger | Meaning::Denied => is_callers,
+        Meaning::NoQueue(_) | Meaning::Wrong | Meaning::Throttled | Meaning::Failing | Meaning::Late => true,
+        Meaning::Closed => true,
     };
+    let native = (told.is_some() && is_theirs).then(|| Box::new(answer.native(dialect)));
+    let is_sure = !matches!(meaning, Meaning::Failing | Meaning::Late);
     let retry_after = retry_after(answer);
-    let (kind, message, is_sure) = match meaning {
+    let (kind, words) = match meaning {
+        Meaning::NoBatch => return Refusal { error: Error::no_batch(about.batch()).caused_by(said), is_sure },
+        Meaning::NoLog => (ErrorKind::NotFound(Missing::Log), "has no such log"),
         Meaning::Stranger if is_callers => {
-            let message = format!("backend '{backend}' refused the credentials that it was shown: {said}");
-            (ErrorKind::Unauthenticated(Unproven::Wrong), message, true)
+            (ErrorKind::Unauthenticated(Unproven::Wrong), "refused the credentials that it was shown")
         }
-        Meaning::Denied if is_callers => {
-            (ErrorKind::Forbidden(Denial::Backend), format!("backend '{backend}' does not allow it: {said}"), true)
-        }
-        Meaning::Stranger | Meaning::Denied => {
-            (ErrorKind::BackendRejected, format!("backend '{backend}' refused the proxy's credentials: {said}"), true)
-        }
-        Meaning::NoBatch => return Refusal { error: Error::no_batch(about.named()).caused_by(said), is_sure: true },
-        Meaning::NoLog => (ErrorKind::NotFound(Missing::Log), format!("backend '{backend}' has no such log: {said}"), true),
-        Meaning::NoQueue(queue) => {
-            let message = format!("backend '{backend}' has no queue '{queue}'");
-            (ErrorKind::NotFound(Missing::Queue(queue)), message, true)
-        }
-        Meaning::Wrong => (ErrorKind::BackendRejected, format!("backend '{backend}' refused it: {said}"), true),
-        Meaning::Throttled => {
-            (ErrorKind::Throttled { retry_after }, format!("backend '{backend}' has too much to do: {said}"), true)
-        }
-        Meaning::Failing => {
-            (ErrorKind::BackendUnavailable { retry_after }, format!("backend '{backend}' failed: {said}"), false)
-        }
-        Meaning::Late => (ErrorKind::BackendTimeout, format!("backend '{backend}' took too long: {said}"), false),
-        Meaning::Closed => {
-            (ErrorKind::BackendUnavailable { retry_after }, format!("backend '{backend}' is not available: {said}"), true)
-        }
+        Meaning::Denied if is_callers => (ErrorKind::Forbidden(Denial::Backend), "does not allow it"),
+        Meaning::Stranger | Meaning::Denied => (ErrorKind::BackendRejected, "refused the proxy's credentials"),
+        Meaning::NoQueue(queue) => (ErrorKind::NotFound(Missing::Queue(queue)), "refused it"),
+        Meaning::Wrong => (ErrorKind::BackendRejected, "refused it"),
+        Meaning::Throttled => (ErrorKind::Throttled { retry_after }, "has too much to do"),
+        Meaning::Failing => (ErrorKind::BackendUnavailable { retry_after }, "failed"),
+        Meaning::Late => (ErrorKind::BackendTimeout, "took too long"),
+        Meaning::Closed => (ErrorKind::BackendUnavailable { retry_after }, "is not available"),
     };
-    // What is said of the proxy's own credentials is not for its clients: they would change theirs.
-    let is_theirs = match kind {
-        ErrorKind::BackendRejected => !matches!(meaning_of_credentials(answer, told.as_ref(), about), Some(())),
-        _ => true,
-    };
-    let native: Option<Box<NativeError>> = (told.is_some() && is_theirs).then(|| Box::new(answer.native(dialect)));
-    Refusal { error: Error { native, ..Error::new(kind, message) }, is_sure }
+    let error = Error::new(kind, format!("backend '{backend}' {words}: {said}"));
+    Refusal { error: Error { native, ..error }, is_sure }
 }
+
+fn meaning(answer: &Answer, told: Option<&Told>, about: About<'_>) -> Meaning {
+    let Some(told) = told else { return of_status(answer.status, about, !answer.is_html()) };
+    match told.code.as_str() {
+        "DLI.0002" | "DLI.0023" if about.is_batch() => Meaning::NoBatch,
+        "DLI.0001" if about.is_batch() && says_absent(&told.message) => Meaning::NoBatch,
+        "DLI.0002" | "DLI.0008" => told.queue().map_or(Meaning::Wrong, |queue| Meaning::NoQueue(queue.to_owned())),
+        "DLI.0003" | "DLI.0011" | "DLI.0016" => Meaning::Denied,
+        "DLI.0013" | "DLI.0014" | "DLI.0015" => Meaning::Stranger,
+        "DLI.0019" => Meaning::Late,
+        "DLI.0100" if matches!(about, About::Log(_)) => Meaning::NoLog,
+        "DLI.0999" | "DLI.10001" => Meaning::Failing,
+        code if code.starts_with("DLI.") => match of_status(answer.status, about, false) {
+            // A code of the service is its answer, whatever the status.
+            Meaning::NoBatch | Meaning::Stranger | Meaning::Denied => Meaning::Wrong,
+            meaning => meaning,
+        },
+        _ => match told.gateway() {
+            Some("0101") => Meaning::Wrong,
+            Some("0301" | "0305" | "0307") => Meaning::Stranger,
+            Some("0302" | "0306" | "0310" | "0402" | "0801" | "0802") => Meaning::Denied,
+            Some("0308") => Meaning::Throttled,
+            Some("0613") => Meaning::Closed,
+            Some(_) => of_status(answer.status, about, false),
+            None => of_status(answer.status, about, true),
+        },
+    }
+}
+
+/// `may_be_dli`: nothing says that a 404 is somebody else's.
+fn of_status(status: StatusCode, about: About<'_>, may_be_dli: bool) -> Meaning {
+    match status.as_u16() {
+        401 => Meaning::Stranger,
+        403 => Meaning::Denied,
+        404 if may_be_dli && about.is_batch() => Meaning::NoBatch,
+        408 | 504 => Meaning::Late,
+        429 => Meaning::Throttled,
+        300..=499 => Meaning::Wrong,
+        _ => Meaning::Failing,
+    }
+}
+
+fn says_absent(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["not exist", "not found", "no such"].iter().any(|words| message.contains(words))
+}
+
+/// What is told of an answer that is none of DLI's.
+fn unspoken(answer: &Answer) -> String {
+    let status = answer.status;
+    if status.is_redirection() {
+        // Of the address no more than its host: a path may hold what is nobody's business.
+        let host = answer.header(&header::LOCATION).and_then(|location| location.parse::<Uri>().ok());
+        let host = host.as_ref().and_then(Uri::host).unwrap_or("another address");
+        return format!("it redirects to {host} ({status}), which is not followed; `url` must be the address of DLI itself");
+    }
+    match answer.text_excerpt(LONGEST_MESSAGE) {
+        said if said.is_empty() => format!("{status}"),
+        said => format!("{said} ({status})"),
+    }
+}
+
+/// In seconds, as gateways say it.
+fn retry_after(answer: &Answer) -> Duration {
+    let told = answer.header(&header::RETRY_AFTER).and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
+    told.map_or(RETRY_AFTER, |told| told.min(LONGEST_RETRY))
+}
+
+impl About<'_> {
+    fn is_batch(self) -> bool {
+        match self {
+            Self::Batch(_) | Self::Log(_) => true,
+            Self::Create | Self::Project => false,
+        }
+    }
+
+    fn batch(&self) -> &str {
+        match self {
+            Self::Batch(id) | Self::Log(id) => id,
+            Self::Create | Self::Project => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ fn a_log_without_from_goes_on_where_the_last_reader_stopped() {
         let Lines::From(from, size) = asked.lines else { panic!("{asked:?}") };
         let id = BatchId { uuid: Uuid::from_u128(7), ordinal: 7, native: None };
         let body = LogBody::Lines(vec!["line".to_owned(); given]);
-        encoded(&*dialect, &head, Outcome::Log(id, Log { from, total: Some(30), body }));
+        encoded(&*dialect, &head, Outcome::Log(id, Log { from, total: Some(30), body, native: None }));
         (from, size)
     };
     assert_eq!(read("", 2), (0, 100), "nobody has read yet");

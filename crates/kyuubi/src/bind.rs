@@ -1,11 +1,12 @@
 //! From the bytes of a submit to its members, refusing as Jackson refuses.
 //!
 //! Members are bound in the order of the document and the first wrong one is told; a text that is no JSON is asked for its first fault, and
-//! what came before that is bound first. Unknown members are passed over, and what follows the object is a fault.
+//! what came before that is bound first. Unknown members
+//! are kept as they came, and what follows the object is a fault.
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
 };
 
 use batchlingua_core::{Error, Result};
@@ -24,6 +25,9 @@ const LIST: &str = "java.util.ArrayList";
 const MAP: &str = "java.util.LinkedHashMap";
 const LIST_OF_TEXTS: &str = "java.util.ArrayList<java.lang.String>";
 const MAP_OF_TEXTS: &str = "java.util.LinkedHashMap<java.lang.String,java.lang.String>";
+
+/// Most members that are kept although Kyuubi passes over them; more are as good as none.
+const MOST_OTHERS: usize = 100;
 
 /// Reads a body, nested `max_depth` deep at most. `None`: it is empty, or says `null`.
 pub(crate) fn read(bytes: &[u8], max_depth: usize) -> Result<Option<BatchRequest>> {
@@ -93,6 +97,7 @@ impl<'a> Document<'a> {
 
     fn object(&self, value: Value<'a>) -> Result<BatchRequest> {
         let mut request = BatchRequest::default();
+        let mut others = BTreeMap::new();
         for member in value.members().map_err(|fault| in_own_words(&fault))?.0 {
             let (name, value) = (member.name.as_ref(), member.value);
             let text = || Ok::<_, Error>(self.text(value, Path::Member(name))?.map(Cow::into_owned));
@@ -104,9 +109,13 @@ impl<'a> Document<'a> {
                 "conf" => request.conf = self.pairs(value, name)?,
                 "args" => request.args = self.list(value, name)?,
                 "extraResourcesMap" => request.extra_resources = self.pairs(value, name)?,
+                _ if others.len() < MOST_OTHERS || others.contains_key(name) => {
+                    others.insert(name.to_owned(), value.raw().to_owned());
+                }
                 _ => {}
             }
         }
+        request.others = others.into_iter().collect();
         Ok(request)
     }
 

@@ -37,6 +37,10 @@ const SAID_BY_MACHINES: [&str; 6] = [
 ];
 const SESSION_NAME: &str = "kyuubi.session.name";
 const QUEUE: &str = "spark.yarn.queue";
+/// In front of the names of Kyuubi's own keys.
+const OWN_KEY: &str = "kyuubi.";
+/// The extension that lists the keys of the conf as their client wrote them, where something was put in front of them: a Kyuubi gets them so.
+pub(crate) const AS_WRITTEN: &str = "conf";
 /// In front of the names that are made for batches without one, on platforms where that is what they are found by.
 const MADE_NAME: &str = "batchlingua-";
 
@@ -64,7 +68,8 @@ pub(crate) fn submission(
     let run_as = PROXY_USER.map(|key| conf.take(key)).into_iter().flatten().find(|user| !is_blank(user));
     let key = key(conf.take(BATCH_ID), header_key)?;
     let session_name = conf.take(SESSION_NAME);
-    let (conf, extensions) = conf.rest()?;
+    let (conf, mut extensions) = conf.rest()?;
+    extensions.extend(others(request.others));
     let mut spec = BatchSpec {
         class_name,
         args: args(request.args)?,
@@ -80,6 +85,17 @@ pub(crate) fn submission(
     spec.kind = batch_type.kind(&file);
     spec.file = Some(file);
     Ok(Submission { spec, files, project: None, key, unique_name: false })
+}
+
+/// Whether a key of the conf, or the extension that it has become, is Kyuubi's own.
+pub(crate) fn is_own_key(key: &str) -> bool {
+    key.starts_with(OWN_KEY)
+}
+
+/// Members that no Kyuubi knows yet. One that is called as a key of Kyuubi's own would be taken for that key.
+fn others(others: Vec<(String, String)>) -> impl Iterator<Item = Extension> {
+    let others = others.into_iter().filter(|(name, _)| !is_own_key(name));
+    others.map(|(name, value)| Extension { dialect: DialectName::from(NAME), name, value })
 }
 
 fn is_blank(text: &str) -> bool {
@@ -132,7 +148,7 @@ fn key(batch_id: Option<String>, header: Option<&str>) -> Result<Option<Idempote
 }
 
 /// What a Spark job of a Kyuubi sees in place of a key.
-fn spark_key(key: &str) -> Cow<'_, str> {
+pub(crate) fn spark_key(key: &str) -> Cow<'_, str> {
     match key {
         key if key.starts_with("spark.") => Cow::Borrowed(key),
         key if key.starts_with("hadoop.") => Cow::Owned(format!("spark.hadoop.{key}")),
@@ -157,13 +173,13 @@ impl TakenConf {
             return Err(thrown("conf", format!("the value of '{key}' must not be null: leave the key out"), &words));
         }
         let written: HashSet<String> = self.0.iter().map(|(key, _)| key.clone()).collect();
-        let (mut spark, mut extensions) = (Vec::new(), Vec::new());
+        let (mut spark, mut extensions, mut as_written) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in self.0 {
             let value = value.unwrap_or_default();
             if SAID_BY_MACHINES.contains(&key.as_str()) {
                 continue;
             }
-            if key.starts_with("kyuubi.") {
+            if is_own_key(&key) {
                 let value = serde_json::Value::from(value).to_string();
                 extensions.push(Extension { dialect: DialectName::from(NAME), name: key, value });
                 continue;
@@ -171,8 +187,15 @@ impl TakenConf {
             match spark_key(&key) {
                 Cow::Borrowed(_) => spark.push((key, value)),
                 Cow::Owned(made) if written.contains(&made) => {}
-                Cow::Owned(made) => spark.push((made, value)),
+                Cow::Owned(made) => {
+                    as_written.push(key);
+                    spark.push((made, value));
+                }
             }
+        }
+        if !as_written.is_empty() {
+            let value = serde_json::Value::from(as_written).to_string();
+            extensions.push(Extension { dialect: DialectName::from(NAME), name: AS_WRITTEN.to_owned(), value });
         }
         Ok((spark.into_iter().collect(), extensions))
     }
@@ -266,6 +289,16 @@ mod tests {
             [("kyuubi.batch.priority", "\"20\"")],
             "a version of the client's is nothing that could be lost"
         );
+    }
+
+    #[test]
+    fn what_no_kyuubi_knows_is_kept_and_cannot_pass_for_what_it_knows() {
+        let spec = of(r#"{"batchType":"PYSPARK","resource":"/a.py","proxyUser":"root","kyuubi.session.proxy.user":"root","x":[1.50, {}],
+            "conf":{"foo":"1","spark.a":"2","hadoop.b":"3"}}"#);
+        let spec = spec.expect("a submit");
+        let kept: Vec<_> = spec.extensions.iter().map(|kept| (kept.name.as_str(), kept.value.as_str())).collect();
+        assert_eq!(kept, [("conf", r#"["foo","hadoop.b"]"#), ("proxyUser", "\"root\""), ("x", "[1.50, {}]")]);
+        assert_eq!(spec.run_as, None);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// A principal without its host and realm.
-fn short(user: &str) -> &str {
+pub(crate) fn short(user: &str) -> &str {
     user.split(['/', '@']).next().unwrap_or(user)
 }
 

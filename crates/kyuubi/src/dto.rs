@@ -1,6 +1,6 @@
 //! Kyuubi's wire shapes: what a submit may say, and what is answered.
 //!
-//! [`BatchRequest`] is a target class of Jackson's: seven members by exact name, others ignored. What Jackson takes in silence and Kyuubi
+//! [`BatchRequest`] is a target class of Jackson's: seven members by exact name; others mean nothing to it and are kept as they came. What Jackson takes in silence and Kyuubi
 //! trips over later (a null in a map, a null map) is kept as such, since it is answered later and in other words than a wrong shape.
 //!
 //! | shape | takes |
@@ -43,6 +43,8 @@ pub(crate) struct BatchRequest {
     pub(crate) args: Vec<Option<String>>,
     /// Conf keys, and the names of the uploaded files that each is to list.
     pub(crate) extra_resources: Option<Pairs>,
+    /// Members that Kyuubi passes over, with their JSON: a later one may know them.
+    pub(crate) others: Vec<(String, String)>,
 }
 
 impl Default for BatchRequest {
@@ -56,6 +58,7 @@ impl Default for BatchRequest {
             args: Vec::new(),
             // Left out it is empty; only null is none.
             extra_resources: Some(Vec::new()),
+            others: Vec::new(),
         }
     }
 }

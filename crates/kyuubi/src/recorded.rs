@@ -207,7 +207,7 @@ fn said(operation: &Operation<BatchRef>, recorded: &Answer) -> Result<Outcome<Ba
         (200, Operation::Log(wanted, query)) => {
             let lines: Vec<_> = body["logRowSet"].as_array().expect("lines").iter().filter_map(text).collect();
             let Lines::From(from, _) = query.lines else { panic!("{query:?} is never asked") };
-            Ok(Outcome::Log(id(wanted), Log { from, total: None, body: LogBody::Lines(lines) }))
+            Ok(Outcome::Log(id(wanted), Log { from, total: None, body: LogBody::Lines(lines), native: None }))
         }
         (200, Operation::Control(selection, _)) => {
             let result = Ok(match body["success"] == true {

@@ -4,7 +4,7 @@
 use std::{io::Read, sync::Arc};
 
 use batchlingua_core::{
-    Batch, BatchId, BatchRef, BatchSpec, BatchState, Lines, Log, LogBody, Notes, Operation, Outcome, Page, Principal,
+    Batch, BatchId, BatchRef, BatchSpec, BatchState, Lines, Log, Notes, Operation, Outcome, Page, Principal,
     Reply, Uuid,
 };
 use batchlingua_wire::{Coding, Dialect, Face, Miss, RequestHead, encode_body};
@@ -198,7 +198,7 @@ fn a_log_may_keep_its_last_lines_only() {
     assert!(matches!(operation, Operation::Log(_, query) if query.lines == Lines::Tail(5)));
     let lines = (15..20).map(|at| format!("L{}", at + 1)).collect();
     let id = BatchId { uuid: Uuid::nil(), ordinal: 0, native: None };
-    let log = Log { from: 15, total: Some(20), body: LogBody::Lines(lines) };
+    let log = Log::page(15, 20, lines);
     let json = encoded(&*dialect, &head, Outcome::Log(id, log)).json();
     assert_eq!(
         json,

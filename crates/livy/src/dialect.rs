@@ -323,7 +323,7 @@ impl Dialect for LivyDialect {
             // over a 404.
             (ErrorKind::NotFound(Missing::Log), Ok(BatchRef::Ordinal(ordinal))) if head.route_name() == "log" => {
                 let id = BatchId { uuid: Uuid::nil(), ordinal, native: None };
-                self.encode_log(head, &id, &Log { from: 0, total: Some(0), body: LogBody::Lines(Vec::new()) })
+                self.encode_log(head, &id, &Log::page(0, 0, Vec::new()))
             }
             _ => error::encode(head, error),
         }

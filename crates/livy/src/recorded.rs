@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fs, io::Read, path::PathBuf, sync::Arc};
 
 use batchlingua_core::{
     Batch, BatchId, BatchSpec, BatchState, Clash, Controlled, Detail, Effect, Error, ErrorKind, Fault, Lines, Log,
-    LogBody, LogQuery, Notes, Operation, Outcome, Page, Reply, Uuid,
+    LogQuery, Notes, Operation, Outcome, Page, Reply, Uuid,
 };
 pub(crate) use batchlingua_testkit::recorded::Answer;
 use batchlingua_testkit::recorded::{self, recorded_request};
@@ -178,7 +178,7 @@ fn log(served: &Value, query: &LogQuery) -> Log {
         }
         ref other => panic!("{other:?} is never asked for"),
     };
-    Log { from: start as u64, total: Some(lines.len() as u64), body: LogBody::Lines(lines[start..end].to_vec()) }
+    Log::page(start as u64, lines.len() as u64, lines[start..end].to_vec())
 }
 
 /// What Livy's answer says that the backend said.

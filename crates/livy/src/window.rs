@@ -13,7 +13,7 @@ use batchlingua_wire::{Query, java::parse_int};
 
 use crate::error;
 
-const HEADER: &str = "stdout: ";
+pub(crate) const HEADER: &str = "stdout: ";
 const TRAILER: &str = "\nstderr: ";
 /// The lines of a log that a batch's object shows.
 const TAIL: usize = 10;

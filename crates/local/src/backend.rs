@@ -255,11 +255,11 @@ impl Backend for LocalBackend {
         match query.lines {
             Lines::All => {
                 let (file, bytes, lines) = self.with_jobs(move |jobs| jobs.whole_log(id)).await?;
-                Ok(Log { from: 0, total: Some(lines), body: LogBody::Stream(all(file, bytes)) })
+                Ok(Log { from: 0, total: Some(lines), body: LogBody::Stream(all(file, bytes)), native: None })
             }
             lines @ (Lines::Tail(_) | Lines::From(..) | Lines::HeadAndTail(_)) => {
                 let page = self.with_jobs(move |jobs| jobs.page(id, lines)).await?;
-                Ok(Log { from: page.from, total: Some(page.total), body: LogBody::Lines(page.lines) })
+                Ok(Log::page(page.from, page.total, page.lines))
             }
         }
     }

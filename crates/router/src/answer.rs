@@ -25,7 +25,7 @@ pub(crate) fn write_notes(response: &mut Response<Body>, notes: &Notes) {
 }
 
 /// The fields by name. A conf key may be any text: what no header can hold, or what would part it, is escaped.
-fn unmapped(fates: &[Fate]) -> HeaderValue {
+pub(crate) fn unmapped(fates: &[Fate]) -> HeaderValue {
     let mut text = String::new();
     for (at, fate) in fates.iter().enumerate() {
         let name = fate.to_string();

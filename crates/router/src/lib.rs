@@ -15,6 +15,7 @@ mod anyone;
 mod body;
 mod chores;
 mod control;
+mod explain;
 mod fingerprint;
 mod follow;
 mod gateway;
@@ -37,6 +38,7 @@ mod view;
 
 pub use access::Access;
 pub use anyone::Anyone;
+pub use explain::{Asked, Explanation, Row, Taken, Told, Upstream, Verdict};
 pub use gateway::{BackendSlot, Gateway, GatewayParts, Limits};
 pub use listener::{ListenerParts, ListenerService, Peer};
 pub use observer::{AuditRecord, CallRecord, Observer, RefusedLogin, RequestRecord, Silent};

@@ -68,17 +68,36 @@ pub struct Peer(pub IpAddr);
 
 /// The service of one listener.
 #[derive(Clone)]
-pub struct ListenerService(Arc<Listener>);
+pub struct ListenerService(pub(crate) Arc<Listener>);
 
-struct Listener {
-    gateway: Arc<Gateway>,
-    face: Arc<Face>,
+pub(crate) struct Listener {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) face: Arc<Face>,
     dialects: Vec<Arc<dyn Dialect>>,
     access: Access,
-    auth: Arc<dyn Authenticator>,
+    pub(crate) auth: Arc<dyn Authenticator>,
     trust_real_ip: bool,
     calls: Shed<Calls>,
-    ids: RequestIds,
+    pub(crate) ids: RequestIds,
+}
+
+/// A request that comes no further than its head.
+pub(crate) enum Turned {
+    /// This is the answer.
+    Answer(Response<Body>),
+    /// It is refused.
+    Refused(Box<RequestHead>, Error),
+}
+
+/// A request that has come in, before it is known whose it is.
+pub(crate) struct Entrance {
+    pub(crate) head: RequestHead,
+    /// What is read of its body.
+    pub(crate) kind: BodyKind,
+    /// No route fits, which only who is known is told.
+    pub(crate) miss: Option<Miss>,
+    /// It is passed on as it is.
+    pub(crate) is_relayed: bool,
 }
 
 /// A request whose dialect and route are known.
@@ -133,20 +152,13 @@ impl ListenerService {
         let mut trace = Trace { dialect: None, operation: Arc::default(), error: None };
         let mut response = match RequestHead::new(id.clone(), &parts, listener.face.clone()) {
             // Before anything is looked at: the client waits for a word about its body.
-            Some(head) if has_other_expectation(&head) => self
-                .bad_message(StatusCode::EXPECTATION_FAILED, None)
-                .unwrap_or_else(|| plain(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected")),
+            Some(head) if has_other_expectation(&head) => self.bad_expectation(),
             Some(head) => {
                 let peer = parts.extensions.get::<Peer>().copied();
                 let authority = parts.uri.authority().map(|authority| authority.as_str());
                 listener.route(head, authority, peer, body, &mut trace).await
             }
-            None => self.bad_message(StatusCode::BAD_REQUEST, None).unwrap_or_else(|| {
-                plain(
-                    StatusCode::BAD_REQUEST,
-                    "the path has an escape that cannot be read, or lacks the listener's path_prefix",
-                )
-            }),
+            None => self.bad_target(),
         };
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -165,6 +177,16 @@ impl ListenerService {
 }
 
 impl ListenerService {
+    pub(crate) fn bad_expectation(&self) -> Response<Body> {
+        self.bad_message(StatusCode::EXPECTATION_FAILED, None)
+            .unwrap_or_else(|| plain(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"))
+    }
+
+    pub(crate) fn bad_target(&self) -> Response<Body> {
+        let words = "the path has an escape that cannot be read, or lacks the listener's path_prefix";
+        self.bad_message(StatusCode::BAD_REQUEST, None).unwrap_or_else(|| plain(StatusCode::BAD_REQUEST, words))
+    }
+
     /// What is said of a head that cannot be taken, if only one product can have been meant and it has words for it. Without a reason of
     /// its own it is the status's.
     pub fn bad_message(&self, status: StatusCode, reason: Option<&str>) -> Option<Response<Body>> {
@@ -206,7 +228,7 @@ struct Trace {
 impl Listener {
     async fn route<B>(
         &self,
-        mut head: RequestHead,
+        head: RequestHead,
         authority: Option<&str>,
         peer: Option<Peer>,
         body: B,
@@ -216,36 +238,14 @@ impl Listener {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Display,
     {
-        let access = self.access.check(&head.headers, authority);
-        let Some(dialect) = self.pick(&head) else {
-            return match access {
-                Ok(()) => self.no_dialect(&head),
-                Err(error) => plain(StatusCode::FORBIDDEN, &error.message),
-            };
-        };
+        let Some(dialect) = self.pick(&head) else { return self.strange(&head, authority) };
         trace.dialect = Some(dialect.name().clone());
-        if dialect.folds_methods() {
-            head.fold_method();
-        }
-        if let Err(error) = access {
-            return self.fail(&dialect, &head, error, trace);
-        }
-        if let Err(response) = dialect.admit(&head) {
-            return *response;
-        }
-        let is_relayed = dialect.is_relayed(&head) && self.gateway.relays.contains_key(dialect.name());
-        let (kind, miss) = match find(dialect.routes(), &head) {
-            // The path is its backend's own to know.
-            _ if is_relayed => (BodyKind::Stream, None),
-            Match::Route(route, params) => {
-                // Overwritten by the operation's own name, once it is decoded.
-                head.route = Some(route);
-                head.params = params;
-                (route.body, None)
-            }
-            Match::Miss(miss) if !self.auth.is_required() => return dialect.encode_miss(&head, &miss),
-            // A signature covers the body, whatever the path.
-            Match::Miss(miss) => (BodyKind::Bytes, Some(miss)),
+        let Entrance { head, kind, miss, is_relayed } = match self.enter(&dialect, head, authority) {
+            Ok(entrance) => entrance,
+            Err(turned) => match *turned {
+                Turned::Answer(response) => return response,
+                Turned::Refused(head, error) => return self.fail(&dialect, &head, error, trace),
+            },
         };
         let body = match kind {
             BodyKind::None => Body::empty(),
@@ -278,7 +278,42 @@ impl Listener {
         }
     }
 
-    fn pick(&self, head: &RequestHead) -> Option<Arc<dyn Dialect>> {
+    /// What is done before anything is read of a request but its head.
+    pub(crate) fn enter(
+        &self,
+        dialect: &Arc<dyn Dialect>,
+        mut head: RequestHead,
+        authority: Option<&str>,
+    ) -> Result<Entrance, Box<Turned>> {
+        if dialect.folds_methods() {
+            head.fold_method();
+        }
+        if let Err(error) = self.access.check(&head.headers, authority) {
+            return Err(Box::new(Turned::Refused(Box::new(head), error)));
+        }
+        if let Err(response) = dialect.admit(&head) {
+            return Err(Box::new(Turned::Answer(*response)));
+        }
+        let is_relayed = dialect.is_relayed(&head) && self.gateway.relays.contains_key(dialect.name());
+        let (kind, miss) = match find(dialect.routes(), &head) {
+            // The path is its backend's own to know.
+            _ if is_relayed => (BodyKind::Stream, None),
+            Match::Route(route, params) => {
+                // Overwritten by the operation's own name, once it is decoded.
+                head.route = Some(route);
+                head.params = params;
+                (route.body, None)
+            }
+            Match::Miss(miss) if !self.auth.is_required() => {
+                return Err(Box::new(Turned::Answer(dialect.encode_miss(&head, &miss))));
+            }
+            // A signature covers the body, whatever the path.
+            Match::Miss(miss) => (BodyKind::Bytes, Some(miss)),
+        };
+        Ok(Entrance { head, kind, miss, is_relayed })
+    }
+
+    pub(crate) fn pick(&self, head: &RequestHead) -> Option<Arc<dyn Dialect>> {
         match self.dialects.as_slice() {
             [only] if self.face.single => Some(only.clone()),
             several => several.iter().find(|dialect| dialect.claims(head)).cloned(),
@@ -290,6 +325,14 @@ impl Listener {
         answer::write_error(&mut response, &error);
         trace.error = Some(error);
         response
+    }
+
+    /// What no dialect has.
+    pub(crate) fn strange(&self, head: &RequestHead, authority: Option<&str>) -> Response<Body> {
+        match self.access.check(&head.headers, authority) {
+            Ok(()) => self.no_dialect(head),
+            Err(error) => plain(StatusCode::FORBIDDEN, &error.message),
+        }
     }
 
     /// A path that no dialect has.
@@ -306,7 +349,7 @@ impl Listener {
 }
 
 /// RFC 9110, 10.1.1: what else is expected cannot be met.
-fn has_other_expectation(head: &RequestHead) -> bool {
+pub(crate) fn has_other_expectation(head: &RequestHead) -> bool {
     let met = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     head.version >= Version::HTTP_11 && !head.headers.get_all(header::EXPECT).iter().all(met)
 }
@@ -348,7 +391,6 @@ impl Service<Call> for Calls {
 
 async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     let Call { head, dialect, auth, kind, body, miss, is_relayed, peer, operation } = call;
-    let limits = &gateway.limits;
     let door = Door { gateway, auth: &*auth, dialect: &*dialect, head: &head };
     let shown = dialect.credentials(&head, &RequestBody::Empty);
     if is_relayed {
@@ -357,16 +399,8 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
         let ctx = context(gateway, &dialect, &head, identity, Beside { caller, peer });
         return relay(gateway, &ctx, dialect.name(), head, body).await;
     }
-    let (caller, identity, (body, spool)) = if covers_body(kind, &head, &shown) {
-        let read = body::read(kind, &head.headers, body, limits).await?;
-        let shown = dialect.credentials(&head, &read.0);
-        (gateway.caller(&shown), door.identify(shown).await?, read)
-    } else {
-        let caller = gateway.caller(&shown);
-        let identity = door.identify(shown).await?;
-        let kind = if miss.is_some() { BodyKind::None } else { kind };
-        (caller, identity, body::read(kind, &head.headers, body, limits).await?)
-    };
+    let kind = if miss.is_some() && !covers_body(kind, &head, &shown) { BodyKind::None } else { kind };
+    let Received { caller, identity, body, spool } = receive(&door, shown, kind, body).await?;
     if let Some(miss) = miss {
         return Ok(Answer { response: dialect.encode_miss(&head, &miss), streamed: false });
     }
@@ -387,14 +421,42 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     Ok(Answer { response, streamed })
 }
 
+/// A request whose sender is known, with its body.
+pub(crate) struct Received {
+    pub(crate) caller: Option<Arc<Credentials>>,
+    pub(crate) identity: Identity,
+    pub(crate) body: RequestBody,
+    pub(crate) spool: Spool,
+}
+
+/// Asks who sends it and reads the body, in the order that is right for what was shown.
+pub(crate) async fn receive(
+    door: &Door<'_>,
+    shown: Result<Option<Credentials>>,
+    kind: BodyKind,
+    body: Body,
+) -> Result<Received> {
+    let Door { gateway, dialect, head, .. } = door;
+    let (caller, identity, (body, spool)) = if covers_body(kind, head, &shown) {
+        let read = body::read(kind, &head.headers, body, &gateway.limits).await?;
+        let shown = dialect.credentials(head, &read.0);
+        (gateway.caller(&shown), door.identify(shown).await?, read)
+    } else {
+        let caller = gateway.caller(&shown);
+        let identity = door.identify(shown).await?;
+        (caller, identity, body::read(kind, &head.headers, body, &gateway.limits).await?)
+    };
+    Ok(Received { caller, identity, body, spool })
+}
+
 /// What is known of a request's sender beside who he is.
-struct Beside {
-    caller: Option<Arc<Credentials>>,
-    peer: Option<IpAddr>,
+pub(crate) struct Beside {
+    pub(crate) caller: Option<Arc<Credentials>>,
+    pub(crate) peer: Option<IpAddr>,
 }
 
 /// One deadline for all that follows; what must not be cancelled by it runs in a task of its own. The body has had its own time.
-fn context(
+pub(crate) fn context(
     gateway: &Gateway,
     dialect: &Arc<dyn Dialect>,
     head: &RequestHead,
@@ -434,7 +496,7 @@ async fn relay(
 }
 
 /// Whether who asks can only be said once the body is there. A form is never signed: its files would have to be spooled for a stranger.
-fn covers_body(kind: BodyKind, head: &RequestHead, shown: &Result<Option<Credentials>>) -> bool {
+pub(crate) fn covers_body(kind: BodyKind, head: &RequestHead, shown: &Result<Option<Credentials>>) -> bool {
     let is_read = match kind {
         BodyKind::Bytes => true,
         BodyKind::FormOrBytes => body::form_type(&head.headers).is_none(),
@@ -449,16 +511,16 @@ fn late(elapsed: Elapsed) -> Error {
 }
 
 /// Where it is asked who comes.
-struct Door<'a> {
-    gateway: &'a Gateway,
-    auth: &'a dyn Authenticator,
-    dialect: &'a dyn Dialect,
-    head: &'a RequestHead,
+pub(crate) struct Door<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) auth: &'a dyn Authenticator,
+    pub(crate) dialect: &'a dyn Dialect,
+    pub(crate) head: &'a RequestHead,
 }
 
 impl Door<'_> {
     /// Who asks, for the dialect's answer and for all that follows.
-    async fn identify(&self, shown: Result<Option<Credentials>>) -> Result<Identity> {
+    pub(crate) async fn identify(&self, shown: Result<Option<Credentials>>) -> Result<Identity> {
         let shown = shown.inspect_err(|error| self.refused(None, error))?;
         let shown = shown.as_ref();
         let identity = match self.auth.recall(shown, self.dialect.nobody()) {

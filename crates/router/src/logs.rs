@@ -25,7 +25,7 @@ pub(crate) async fn log(
     let notes = Notes { backend: Some(entry.backend.clone()), ..Notes::default() };
     let id = entry.batch.id.clone();
     let Some(native) = id.native.as_ref().filter(|_| entry.phase == Phase::Accepted) else {
-        let nothing = Log { from: 0, total: Some(0), body: LogBody::Lines(Vec::new()) };
+        let nothing = Log::page(0, 0, Vec::new());
         return Ok(Reply { outcome: Outcome::Log(id, nothing), notes });
     };
     let of_batch = LogQuery { source: LogSource::Default, ..*query };
@@ -115,7 +115,7 @@ fn cut(kept: KeptLog, lines: Lines) -> Log {
     {
         let mut both = kept.lines;
         both.drain(n as usize..n as usize + middle);
-        return Log { from: 0, total: Some(kept.total), body: LogBody::Lines(both) };
+        return Log::page(0, kept.total, both);
     }
     let (from, size) = match lines {
         Lines::Tail(n) => (end.saturating_sub(u64::from(n)), u64::from(n)),
@@ -128,7 +128,7 @@ fn cut(kept: KeptLog, lines: Lines) -> Log {
     let stop = from.saturating_add(size).clamp(start, end);
     let index = |line: u64| usize::try_from(line - first).expect("kept lines fit in memory");
     let lines = kept.lines[index(start)..index(stop)].to_vec();
-    Log { from: if lines.is_empty() { from } else { start }, total: Some(kept.total), body: LogBody::Lines(lines) }
+    Log::page(if lines.is_empty() { from } else { start }, kept.total, lines)
 }
 
 #[cfg(test)]

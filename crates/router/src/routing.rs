@@ -17,7 +17,7 @@ pub struct Routing {
 }
 
 /// One rule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRule {
     /// Which submits it is for.
     pub matches: RouteMatch,
@@ -98,7 +98,7 @@ impl Policies {
         Ok(told)
     }
 
-    fn of(&self, class: FieldClass) -> Policy {
+    pub(crate) fn of(&self, class: FieldClass) -> Policy {
         match class {
             FieldClass::Essential => self.essential,
             FieldClass::Placement => self.placement,
@@ -108,7 +108,7 @@ impl Policies {
 }
 
 /// A single conf key says where and how large, or tunes a platform that is not there: only the job's own input is essential.
-fn class_of(fate: &Fate, loss_of: impl Fn(&str) -> Option<FieldClass>) -> Option<FieldClass> {
+pub(crate) fn class_of(fate: &Fate, loss_of: impl Fn(&str) -> Option<FieldClass>) -> Option<FieldClass> {
     match (fate.field, &fate.part) {
         (Field::Conf, Some(key)) if key.starts_with("spark.") => Some(FieldClass::Placement),
         (Field::Extension, Some(name)) => loss_of(name),

@@ -349,9 +349,9 @@ impl Stack {
         let Held { answer, place } = self.run(ctx, Call::Log(id.clone(), query.clone())).await?;
         match answer {
             // A stream is still a call of the backend: its place is free again when it has been read or left.
-            Answer::Log(Log { body: LogBody::Stream(stream), from, total }) => {
+            Answer::Log(Log { body: LogBody::Stream(stream), from, total, native }) => {
                 let held = stream.inspect(move |_| _ = &place);
-                Ok(Log { body: LogBody::Stream(Box::pin(held)), from, total })
+                Ok(Log { body: LogBody::Stream(Box::pin(held)), from, total, native })
             }
             Answer::Log(log) => Ok(log),
             _ => unreachable!("a log call answers a log"),

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BackendName, Batch, BatchId, BatchSpec, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, Field,
+    BackendName, Batch, BatchId, BatchSpec, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, Field, FieldClass,
     IdempotencyKey, Intended, Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome,
     Phase, Plan, Project, Replay, Reply, Result, Submission, SubmitError, Uuid, Verdict,
 };
@@ -116,6 +116,8 @@ pub(crate) struct Planned {
     pub(crate) stack: Arc<Stack>,
     /// What is sent and what the client is told of lost fields; or why it cannot be sent.
     pub(crate) plan: Result<(Plan, Vec<Fate>)>,
+    /// What would be sent, if only what the backend takes or what may be lost stands against it.
+    pub(crate) withheld: Option<Box<Plan>>,
     staged: Option<Staged>,
     marker: Marker,
     spec: Arc<BatchSpec>,
@@ -147,22 +149,28 @@ pub(crate) fn plan(gateway: &Gateway, ctx: &Context, headers: &HeaderMap, submis
         dialect: ctx.dialect.clone(),
         project: submission.project.clone(),
     });
-    let plan = plan.and_then(|mut plan| {
-        stack.admit(&plan)?;
-        if let Some(staged) = &staged {
-            staged.tell(&mut plan.fates);
+    let (plan, withheld) = match plan {
+        Err(error) => (Err(error), None),
+        Ok(mut plan) => {
+            if let Some(staged) = &staged {
+                staged.tell(&mut plan.fates);
+            }
+            let told = stack.admit(&plan).and_then(|()| {
+                rule.policies.apply(&rule.to, &mut plan.fates, |extension| loss_of(gateway, ctx, extension, &spec))
+            });
+            match told {
+                Ok(told) => (Ok((plan, told)), None),
+                Err(error) => (Err(error), Some(Box::new(plan))),
+            }
         }
-        let told = rule.policies.apply(&rule.to, &mut plan.fates, |extension| {
-            gateway.dialect(ctx).map_or(Some(Field::Extension.class()), |dialect| dialect.loss_of(extension, &spec))
-        })?;
-        Ok((plan, told))
-    });
+    };
     Ok(Planned {
         rule: rule.clone(),
         stack,
         // What it is found by on the wire is the backend's to say.
         marker: plan.as_ref().map_or(marker, |(plan, _)| plan.intent.marker.clone()),
         plan,
+        withheld,
         staged,
         spec,
         project: submission.project,
@@ -171,9 +179,14 @@ pub(crate) fn plan(gateway: &Gateway, ctx: &Context, headers: &HeaderMap, submis
     })
 }
 
+/// What it means that a backend does not get a field that only the client's dialect knows.
+pub(crate) fn loss_of(gateway: &Gateway, ctx: &Context, extension: &str, spec: &BatchSpec) -> Option<FieldClass> {
+    gateway.dialect(ctx).map_or(Some(Field::Extension.class()), |dialect| dialect.loss_of(extension, spec))
+}
+
 /// What is to be written and sent of a plan.
 fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32], spool: Spool) -> Result<Wish> {
-    let Planned { rule, stack, plan, staged, marker, spec, project, key, unique_name } = planned;
+    let Planned { rule, stack, plan, withheld: _, staged, marker, spec, project, key, unique_name } = planned;
     let plan = if key.is_some() { plan } else { Ok(plan?) };
     let fates = plan.as_ref().map_or(&[][..], |(plan, _)| &plan.fates);
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();

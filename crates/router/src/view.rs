@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    App, Batch, BatchId, BatchRef, BatchState, Context, Detail, Entry, Error, ErrorKind, ListQuery, NativeId,
-    NativeIdentity, NativeIds, Notes, Observation, Outcome, Page, Phase, Reply, Result, Revival,
+    App, BackendName, Batch, BatchId, BatchRef, BatchState, Context, Detail, Entry, Error, ErrorKind, ListQuery,
+    NativeId, NativeIdentity, NativeIds, Notes, Observation, Outcome, Page, Phase, Reply, Result, Revival,
 };
 use futures_util::{StreamExt, stream};
 
@@ -41,18 +41,9 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
         },
         BatchRef::Ordinal(number) => NativeId::new(number.to_string()),
     };
-    // Integers and names are one server's own: only the one whose clients hold them is asked.
-    let is_adopted = matches!(wanted, BatchRef::Ordinal(_) | BatchRef::Name(_));
-    let reachable = gateway.scope(ctx).backends;
     let mut silent = None;
-    for (name, stack) in &gateway.stacks {
+    for (name, stack) in strangers(gateway, ctx, wanted) {
         let ids = stack.can().ids;
-        if !stack.shows_foreign()
-            || reachable.as_ref().is_some_and(|reachable| !reachable.contains(name))
-            || (is_adopted && ids != (NativeIds::Reused { adopt: true }))
-        {
-            continue;
-        }
         match stack.get(ctx, &native, Detail::Summary).await {
             Ok(batch) => {
                 // Found by a name, it has another id.
@@ -68,6 +59,22 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
         }
     }
     Err(silent.unwrap_or_else(|| Error::no_batch(wanted)))
+}
+
+/// The backends where an id is looked for that the ledger does not know.
+pub(crate) fn strangers<'a>(
+    gateway: &'a Gateway,
+    ctx: &Context,
+    wanted: &BatchRef,
+) -> impl Iterator<Item = (&'a BackendName, &'a Arc<Stack>)> + use<'a> {
+    // Integers and names are one server's own: only the one whose clients hold them is asked.
+    let is_adopted = matches!(wanted, BatchRef::Ordinal(_) | BatchRef::Name(_));
+    let reachable = gateway.scope(ctx).backends;
+    gateway.stacks.iter().filter(move |(name, stack)| {
+        stack.shows_foreign()
+            && reachable.as_ref().is_none_or(|reachable| reachable.contains(name))
+            && (!is_adopted || stack.can().ids == NativeIds::Reused { adopt: true })
+    })
 }
 
 /// Whether a read failed because the backend gave no answer, and not because of what was asked.

@@ -8,7 +8,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 
 use batchlingua_core::{BatchId, BatchState, Clock, ListQuery, Scope, SystemClock};
 use batchlingua_ledger::Options;
-use batchlingua_router::ListenerService;
+use batchlingua_router::{Limits, ListenerService};
 use batchlingua_testkit::MemoryBackend;
 use batchlingua_wire::Body;
 use http::{Method, Request};
@@ -101,7 +101,7 @@ async fn house() -> (ListenerService, Vec<BatchId>) {
     let backend = Arc::new(MemoryBackend::new("here", clock.clone()));
     let options = Options { clock: clock.clone(), ..Options::default() };
     let ledger = batchlingua_ledger::open("memory:", options).expect("a ledger");
-    let service = gateway::service(backend.clone(), ledger.clone(), clock);
+    let service = gateway::service(backend.clone(), ledger.clone(), clock, Limits::default());
     let livy = &FRONTS[1];
     let (path, body) = livy.submit.expect("Livy submits");
     for _ in 0..BATCHES {

@@ -24,6 +24,13 @@ impl<'a> NativeObject<'a> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, text)| *text)
     }
 
+    /// The object without a member.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self
+    }
+
     /// The object with other texts for these members, each in its place; a member that was not there is added at the end.
     pub fn with(&self, changes: &[(&str, Cow<'_, str>)]) -> Vec<u8> {
         let mut out =
@@ -88,6 +95,13 @@ mod tests {
             String::from_utf8(shown).expect("text"),
             r#"{"id":5,"new one":{"b":1.50,"a":[1e3]},"state":"running","big":123456789012345678901234567890,"proxy":null}"#
         );
+    }
+
+    #[test]
+    fn a_member_can_be_left_out() {
+        let object = NativeObject::read(br#"{"a":1.0,"b":2,"a":3,"c":"x"}"#).expect("an object");
+        assert_eq!(object.without("a").with(&[]), br#"{"b":2,"c":"x"}"#);
+        assert_eq!(NativeObject::read(b"{\"a\":1}").expect("an object").without("a").with(&[]), b"{}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from lib import running
-from lib.house import EVERY_DIALECT
+from lib.proxy import EVERY_DIALECT
 
 MODULES = ["following", "acting", "listing", "refusing", "other_clients", "proving"]
 

@@ -7,7 +7,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from lib import running
-from lib.house import EVERY_DIALECT
+from lib.proxy import EVERY_DIALECT
 
 MODULES = ["ctl", "uploading", "listing", "refusing", "other_clients", "proving"]
 

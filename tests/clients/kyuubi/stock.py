@@ -10,7 +10,7 @@ import time
 
 from lib.checks import until
 from lib.exchange import Connection, Recorded, read
-from lib.house import REPOSITORY, basic
+from lib.proxy import REPOSITORY, basic
 
 RECORDINGS = REPOSITORY / "fixtures" / "recordings" / "kyuubi"
 ADDRESS = b"127.0.0.1:10099"

@@ -1,11 +1,10 @@
-"""Starts what the client tests talk to: Batchlingua over its local backend, and a Spark cluster on loopback.
+"""Starts what the client tests talk to: Batchlingua over its local backend or over another platform, and a Spark cluster on loopback.
 
 Everything lives in one folder that is removed at the end, and every process that is started carries a mark in its
 environment, so that the end can show that none is left, jobs included: those are no children of ours, and outlive the
 proxy by design.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -13,19 +12,15 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 import uuid
 
 from .checks import NotInTime, until
+from .proxy import CLIENTS, REPOSITORY, Platform, Process, Proxy
 
-EVERY_DIALECT = ("kyuubi", "livy", "dli", "kylin")
-CLIENTS = pathlib.Path(__file__).resolve().parent.parent
-REPOSITORY = CLIENTS.parent.parent
 MARK = "BATCHLINGUA_TEST_RUN"
 
 
@@ -57,15 +52,10 @@ def spark_home(python):
     return home
 
 
-def free_port():
-    """For a listener that must come back at the same address after it was killed; port 0 serves all the others."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class House:
-    def __init__(self):
+    def __init__(self, over=None):
+        # The kind of platform that proxies are to have behind them; None for this machine itself.
+        self.over = over
         self.binary = binary()
         self.python = spark_python()
         self.spark_home = spark_home(self.python)
@@ -73,6 +63,9 @@ class House:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="batchlingua-clients-")).resolve()
         self.inputs = self.root / "inputs"
         self.inputs.mkdir()
+        # Shared with platforms that take no files in a submit.
+        self.stage = self.root / "stage"
+        self.stage.mkdir()
         self.proxies = []
         # (dialect, operation) of every request that a proxy has answered.
         self.calls = set()
@@ -87,6 +80,10 @@ class House:
 
     def job(self, name):
         return str(CLIENTS / "jobs" / name)
+
+    def quick(self):
+        """A job that does nothing, for lists and crowds. A Kyuubi has no type for executables."""
+        return self.job("quick.py" if self.over == "kyuubi" else "quick.sh")
 
     def example(self, name):
         return str(REPOSITORY / "examples" / name)
@@ -106,8 +103,18 @@ class House:
         """A fresh folder that jobs may read and write."""
         return pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.inputs))
 
-    def proxy(self, name, **settings):
-        proxy = Proxy(self, name, **settings)
+    def proxy(self, name, spark_master="local[2]", concurrency=4, backend=(), **settings):
+        """A proxy over this machine, or over the platform that the run is over and that then runs the jobs with these settings."""
+        if self.over is None:
+            proxy = Proxy(self, name, **settings)
+            proxy.configure(proxy.local(spark_master, concurrency, backend))
+        else:
+            far = Platform(self, name, self.over)
+            far.configure(far.local(spark_master, concurrency, backend))
+            self.proxies.append(far)
+            far.start()
+            proxy = Proxy(self, name, far=far, **settings)
+            proxy.configure(far.seen_from(proxy))
         self.proxies.append(proxy)
         proxy.start()
         return proxy
@@ -134,9 +141,10 @@ class House:
 
     def close(self):
         """Ends everything; what is left besides, as (pid, command line), and is killed then."""
-        for proxy in self.proxies:
+        # Those in front before what is behind them.
+        for proxy in reversed(self.proxies):
             proxy.end_jobs()
-        for proxy in self.proxies:
+        for proxy in reversed(self.proxies):
             proxy.stop()
         if self.cluster is not None:
             self.cluster.stop()
@@ -152,134 +160,6 @@ class House:
 
     def remove(self):
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-class Process:
-    """A child with its output in a file; ended by TERM, or by KILL if it does not listen."""
-
-    def __init__(self, house, name):
-        self.house = house
-        self.name = name
-        self.child = None
-        self.output = house.root / f"{name}.log"
-
-    def launch(self, command, **extra):
-        with open(self.output, "ab") as output:
-            self.child = subprocess.Popen(
-                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env={**self.house.environment(), **extra}, cwd=self.house.root)
-
-    def running(self):
-        return self.child is not None and self.child.poll() is None
-
-    def ending(self):
-        """Before it is told to end."""
-
-    def read(self):
-        return self.output.read_text(errors="replace") if self.output.exists() else ""
-
-    def kill(self):
-        """As the kernel does when memory runs out: no handler runs, nothing is flushed."""
-        self.child.send_signal(signal.SIGKILL)
-        self.child.wait()
-
-    def stop(self):
-        if self.running():
-            self.ending()
-            self.child.terminate()
-            try:
-                self.child.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-
-class Proxy(Process):
-    """`batchlingua serve` on a port that it keeps when it is started again."""
-
-    def __init__(self, house, name, spark_master="local[2]", concurrency=4, dialects=("livy",), backend=(), listener=(),
-                 limits=(), sections=(), login=None):
-        super().__init__(house, name)
-        self.port = free_port()
-        self.dir = house.root / name
-        self.dir.mkdir()
-        self.config = self.dir / "config.toml"
-        self.ready = self.dir / "ready.json"
-        self.dialects = dialects
-        self.login = {"Authorization": basic(*login)} if login else {}
-        self.config.write_text(toml(spark_master, concurrency, self, backend, listener, limits, sections))
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        self.ready.unlink(missing_ok=True)
-        self.launch([self.house.binary, "serve", "--config", self.config, "--ready-file", self.ready])
-        until(f"{self.name} listens", lambda: self.ready.exists() or not self.running(), deadline=30)
-        if not self.ready.exists():
-            raise RuntimeError(f"{self.name} ended with {self.child.returncode}:\n{self.read()[-3000:]}")
-        bound = json.loads(self.ready.read_text())["listeners"]["main"]
-        if bound != f"127.0.0.1:{self.port}":
-            raise RuntimeError(f"{self.name} was to listen on port {self.port} and says {bound}")
-
-    def call(self, method, path, body=None, headers=()):
-        """(status, headers, body) of a plain call; JSON is read, other bodies stay text."""
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **self.login, **dict(headers)}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.headers, readable(answer.read())
-        except urllib.error.HTTPError as answer:
-            return answer.code, answer.headers, readable(answer.read())
-
-    def ending(self):
-        """What it has counted is remembered: which calls were made at all."""
-        with contextlib.suppress(OSError, KeyError, TypeError):
-            admin = json.loads(self.ready.read_text())["admin"]
-            with urllib.request.urlopen(f"http://{admin}/metrics", timeout=30) as answer:
-                counted = re.findall(r'^batchlingua_requests_total\{([^}]*)\} ', answer.read().decode(), re.MULTILINE)
-            for labels in counted:
-                found = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-                self.house.calls.add((found["dialect"], found["operation"]))
-
-    def batches(self):
-        return self.call("GET", "/batches?size=1000")[2]["sessions"]
-
-    def state(self, batch):
-        return self.call("GET", f"/batches/{batch}/state")[2].get("state")
-
-    def end_jobs(self):
-        if self.running():
-            with contextlib.suppress(OSError, KeyError, TypeError):
-                for batch in self.batches():
-                    self.call("DELETE", f"/batches/{batch['id']}")
-
-
-def basic(user, password):
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def toml(spark_master, concurrency, proxy, backend, listener, limits, sections):
-    allowed = [proxy.house.inputs, CLIENTS / "jobs", REPOSITORY / "examples", proxy.house.spark_home]
-    lines = [
-        "[[listener]]", 'name = "main"', f'address = "127.0.0.1:{proxy.port}"',
-        f"dialects = {json.dumps(list(proxy.dialects))}", *listener,
-        "[admin]", 'address = "127.0.0.1:0"',
-        "[ledger]", f'url = "sqlite://{proxy.dir}/ledger.db"',
-        "[limits]", f'upload_dir = "{proxy.dir}/uploads"', *limits,
-        "[backend.here]", 'kind = "local"', f'dir = "{proxy.dir}/jobs"',
-        f"allow_dirs = {json.dumps([str(folder) for folder in allowed])}", f"concurrency = {concurrency}",
-        f'spark_master = "{spark_master}"', f'spark_home = "{proxy.house.spark_home}"', *backend, *sections]
-    return "\n".join(lines) + "\n"
-
-
-def readable(body):
-    text = body.decode()
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 class SparkCluster:

@@ -9,7 +9,7 @@ import http.client
 import json
 
 from .checks import until
-from .house import EVERY_DIALECT, basic
+from .proxy import EVERY_DIALECT, basic
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 QUEUES = ("etl", "nightly", "adhoc")
@@ -35,7 +35,9 @@ class Made:
 class Many:
     def __init__(self, house):
         self.proxy = house.proxy("many", dialects=EVERY_DIALECT, concurrency=8, backend=["spark = false"])
-        self.job = house.job("quick.sh")
+        self.job = house.quick()
+        # What Kyuubi's clients call it.
+        self.kind = "PYSPARK" if self.job.endswith(".py") else "SPARK"
         self.folder = house.folder("many")
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             self.made = [made for part in pool.map(self.submit, PATHS) for made in part]
@@ -43,7 +45,7 @@ class Many:
 
     def submit(self, by):
         """In the order of their numbers, on one connection as a client does."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.source.port, timeout=60)
 
         def call(method, path, body=None, headers=None):
             connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json", **(headers or {})})
@@ -62,7 +64,7 @@ class Many:
             name = f"many-{by}-{number}" if by == "livy" else f"many-{number % 10}"
             if by == "kyuubi":
                 queue, user = "", USERS[number % 2]
-                body, login = {"batchType": "SPARK", "resource": self.job, "className": ""}, {"Authorization": basic(user, "")}
+                body, login = {"batchType": self.kind, "resource": self.job, "className": ""}, {"Authorization": basic(user, "")}
             else:
                 queue, user = QUEUES[number % 3], "anonymous"
                 body, login = {"file": self.job, "queue": queue}, {}

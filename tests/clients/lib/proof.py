@@ -3,7 +3,7 @@
 import secrets
 import subprocess
 
-from .house import EVERY_DIALECT
+from .proxy import EVERY_DIALECT
 from .many import PROJECT
 
 OTHER_PROJECT = "f" * 32

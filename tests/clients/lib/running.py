@@ -1,6 +1,7 @@
 """Runs a folder's cases and reports on them, the same way for every folder.
 
-    python FOLDER/run.py [WORD...]        only the cases whose name has one of the words
+    python FOLDER/run.py [WORD...]              only the cases whose name has one of the words
+    python FOLDER/run.py --over KIND [WORD...]  over another platform of that kind, instead of over this machine
     python FOLDER/run.py --list
 
 The last line is `N passed, M failed`. If anything failed, the folder with all logs is kept and named.
@@ -13,10 +14,12 @@ import pathlib
 import signal
 import sys
 
+from . import differences
 from .checks import Checks
 from .house import House
 
 TIME_LIMIT = 15 * 60
+PLATFORMS = ("livy", "kyuubi", "dli", "kylin")
 
 
 def selected(modules, words):
@@ -39,12 +42,25 @@ def give_up(signum, _frame):
     raise SystemExit(f"ended by {signal.Signals(signum).name}")
 
 
+def words():
+    """(kind of platform or None, the words that cases are chosen by) of the command line."""
+    given = sys.argv[1:]
+    if given[:1] == ["--over"]:
+        if given[1:2] not in ([kind] for kind in PLATFORMS):
+            sys.exit(f"--over one of {', '.join(PLATFORMS)}")
+        return given[1], given[2:]
+    return None, given
+
+
 def main(modules, prepare, begin):
     """`prepare(folder)` comes before the clients are imported, `begin(house)` starts what all cases share. The exit code."""
-    if sys.argv[1:] == ["--list"]:
+    over, chosen = words()
+    if chosen == ["--list"]:
         print("\n".join(name for name, _ in selected(modules, [])))
         return 0
-    house = House()
+    suite = pathlib.Path(sys.argv[0]).resolve().parent.name
+    known = differences.of(suite, over)
+    house = House(over)
     # Clients write to the standard streams what belongs into a file; the report keeps a stream of its own.
     report = os.fdopen(os.dup(1), "w")
     chatter = os.open(house.root / "clients.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -54,12 +70,12 @@ def main(modules, prepare, begin):
         signal.signal(ending, give_up)
     signal.alarm(TIME_LIMIT)
 
-    checks = Checks(report)
+    checks = Checks(report, known)
     # All is on loopback, whatever the machine's own settings say.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     try:
         prepare(house.root)
-        cases = selected(modules, sys.argv[1:])
+        cases = [(name, case) for name, case in selected(modules, chosen) if not differences.is_left_out(suite, over, name)]
         begin(house)
         for name, case in cases:
             with checks.case(name):
@@ -69,9 +85,11 @@ def main(modules, prepare, begin):
     with checks.case("afterwards"):
         left = house.close()
         checks.that("no process of the proxy, its jobs or Spark is left", not left, "\n".join(map(str, left)))
-        if not sys.argv[1:]:
-            missing = uncalled(house.calls)
+        if not chosen:
+            missing = uncalled(house.calls) if over is None else []
             checks.that("every call was made that operations.json says", not missing, ", ".join(missing))
+            for difference in known:
+                checks.equal(f"{difference.name}: met as often as is known", difference.met, difference.over[over])
     if checks.failed:
         for proxy in house.proxies:
             checks.say(f"--- {proxy.output.name}, its end\n{proxy.read()[-2000:]}")

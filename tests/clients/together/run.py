@@ -10,7 +10,7 @@ sys.path.append(str(HERE.parent / "airflow"))
 
 import stock
 from lib import running
-from lib.house import EVERY_DIALECT
+from lib.proxy import EVERY_DIALECT
 
 MODULES = ["across", "at_once"]
 

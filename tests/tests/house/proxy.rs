@@ -35,6 +35,10 @@ pub(crate) struct Config {
     pub(crate) allow_dirs: Vec<PathBuf>,
     pub(crate) spark_home: Option<PathBuf>,
     pub(crate) concurrency: usize,
+    /// The port of the listener `main`; 0 takes a free one.
+    pub(crate) port: u16,
+    /// A platform of this kind at this address, in place of the local backend.
+    pub(crate) upstream: Option<(&'static str, SocketAddr)>,
     /// `None` leaves the proxy's own default.
     pub(crate) first_ordinal: Option<u32>,
     pub(crate) log_lines: Option<u32>,
@@ -52,6 +56,8 @@ impl Config {
             allow_dirs: Vec::new(),
             spark_home: None,
             concurrency: 4,
+            port: 0,
+            upstream: None,
             first_ordinal: None,
             log_lines: None,
             more: String::new(),
@@ -63,7 +69,7 @@ impl Config {
         let quoted = |path: &Path| toml::Value::String(path.display().to_string()).to_string();
         let ledger = toml::Value::String(format!("sqlite://{}", self.dir.join("ledger.db").display()));
         let allowed: Vec<String> = self.allow_dirs.iter().map(|dir| quoted(dir)).collect();
-        let mut text = String::from("[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n");
+        let mut text = format!("[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:{}\"\n", self.port);
         let _ = writeln!(text, "dialects = {:?}\n", self.dialects);
         text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n");
         let _ = writeln!(text, "[ledger]\nurl = {ledger}");
@@ -72,6 +78,11 @@ impl Config {
         }
         if let Some(lines) = self.log_lines {
             let _ = writeln!(text, "\n[dialect.livy]\nlog_lines = {lines}");
+        }
+        if let Some((kind, address)) = self.upstream {
+            let _ = writeln!(text, "\n[backend.there]\nkind = {kind:?}\nurl = \"http://{address}\"");
+            text.push_str(&self.more);
+            return text;
         }
         let _ = writeln!(text, "\n[backend.here]\nkind = \"local\"\ndir = {}", quoted(&self.dir.join("jobs")));
         let _ = writeln!(text, "allow_dirs = [{}]\nconcurrency = {}", allowed.join(", "), self.concurrency);
@@ -152,7 +163,7 @@ impl Proxy {
         }
     }
 
-    /// Starts an ended proxy again on the same data; its ports are new ones.
+    /// Starts an ended proxy again on the same data; its ports are new ones, but for one that was given.
     pub(crate) fn start_again(&mut self) {
         let ended = self.child.try_wait().expect("the proxy can be waited for");
         assert!(ended.is_some(), "the proxy has to be ended before it is started again");

@@ -127,7 +127,7 @@ fn a_log_is_numbers_and_lines() {
     let log = |from, total, lines: &[&str]| {
         let body = LogBody::Lines(lines.iter().map(|line| (*line).to_owned()).collect());
         let id = batch(BatchState::Running, BatchSpec::default()).id;
-        encoded(&format!("{}/log", call("GET")), Outcome::Log(id, Log { from, total, body })).json()
+        encoded(&format!("{}/log", call("GET")), Outcome::Log(id, Log { from, total, body, native: None })).json()
     };
     assert_eq!(log(3, Some(9), &["a", ""]), json!({"id": ID, "from": 3, "total": 9, "log": ["a", ""]}));
     assert_eq!(log(3, None, &["a"])["total"], 4);

@@ -257,7 +257,6 @@ async fn the_fate_of_every_field_is_told() {
     assert_eq!(
         lost,
         [
-            "extension:sc_type",
             "py_files",
             "archives",
             "driver_memory",
@@ -269,6 +268,7 @@ async fn the_fate_of_every_field_is_told() {
             "conf:spark.sql.shuffle.partitions",
             "conf:spark.master",
             "conf:spark.driver.memory",
+            "extension:sc_type",
         ]
     );
     let launch: Value = serde_json::from_slice(&plan.request).expect("JSON");

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{BatchId, BatchState, NativeId, StateSet, SystemClock};
+use batchlingua_core::{Action, BatchId, BatchState, NativeId, StateSet, SystemClock};
 use batchlingua_testkit::{MemoryBackend, conformance::Job};
+use serde_json::json;
 
 use crate::{
-    house::House,
+    house::{Ask, House},
     rigs,
-    voices::{VOICES, Voice},
+    voices::{Kylin, VOICES, Voice},
 };
 
 const LINES: u32 = 25;
@@ -22,28 +23,63 @@ pub(crate) async fn all(house: &House) {
             a_failure_reads_as_failed(house, submitter, front).await;
             a_log_is_whole_and_in_order(house, submitter, front).await;
             a_cancelled_batch_reads_as_cancelled(house, submitter, front).await;
+            a_name_goes_along(house, submitter, front).await;
         }
+    }
+    for submitter in VOICES {
+        a_platform_without_submits_says_so(house, submitter).await;
+        a_batch_without_a_name_shows_none(house, submitter).await;
+        jobs_are_held_where_the_platform_can(house, submitter).await;
     }
     every_front_lists_every_batch(house).await;
 }
 
-/// A batch that the submitter's client has begun. None: its dialect cannot submit.
-async fn begun(house: &House, submitter: &dyn Voice, job: Job) -> Option<NativeId> {
-    let ask = submitter.submit(&house.rig.spec(job))?;
-    let answer = house.ask(&ask).await;
-    assert!([200, 201].contains(&answer.status), "{}: {answer:?}", submitter.dialect());
-    let id = submitter.submitted(&answer.json());
-    let native = house.native(submitter.wanted(&id)).await;
+/// A batch that the submitter's client has begun, here or, where the platform behind cannot be told to run anything, there. None: its
+/// dialect cannot submit, or is not the one by which the platform's batches begin.
+pub(crate) async fn begun(house: &House, submitter: &dyn Voice, job: Job) -> Option<NativeId> {
+    begun_as(house, submitter, job, submitter.submit(&house.rig.spec(job))?).await
+}
+
+/// The same by this request.
+pub(crate) async fn begun_as(house: &House, submitter: &dyn Voice, job: Job, ask: Ask) -> Option<NativeId> {
+    let native = taken(house, submitter, &ask).await?;
     house.rig.submitted(&native, job).await;
     Some(native)
 }
 
-async fn reached(house: &House, native: &NativeId, state: BatchState) {
+/// The same where the test moves the job itself.
+pub(crate) async fn taken(house: &House, submitter: &dyn Voice, ask: &Ask) -> Option<NativeId> {
+    let past = house.chain.as_ref().and_then(|chain| Some((chain, chain.platform.begun_by?)));
+    Some(match past {
+        Some((_, by)) if by.dialect() != submitter.dialect() => return None,
+        Some((chain, by)) => {
+            let native = chain.begun_past(by, ask).await;
+            // Whoever holds its id may ask for it here before anybody has seen it.
+            house.ask(&chain.platform.voice.get(native.as_str())).await.json();
+            native
+        }
+        None => {
+            let answer = house.ask(ask).await;
+            assert!([200, 201].contains(&answer.status), "{}: {answer:?}", submitter.dialect());
+            house.native(submitter.wanted(&submitter.submitted(&answer.json()))).await
+        }
+    })
+}
+
+/// What a front shows of a batch in this state: its own dialect's platform shows it as it is, another one what it has a word for.
+pub(crate) fn word(house: &House, front: &dyn Voice, state: BatchState) -> &'static str {
+    match &house.chain {
+        Some(chain) if chain.platform.voice.dialect() != front.dialect() => front.word((chain.platform.seen)(state)),
+        Some(_) | None => front.word(state),
+    }
+}
+
+pub(crate) async fn reached(house: &House, native: &NativeId, state: BatchState) {
     house.rig.reached(native, StateSet::from_iter([state])).await;
 }
 
 /// What a front shows of a batch.
-async fn shown(house: &House, front: &dyn Voice, id: &BatchId) -> String {
+pub(crate) async fn shown(house: &House, front: &dyn Voice, id: &BatchId) -> String {
     let id = front.called(id);
     let (own, state) = front.object(&house.ask(&front.get(&id)).await.json());
     assert_eq!(own, id, "{}", front.dialect());
@@ -62,17 +98,18 @@ async fn a_batch_is_followed_to_its_end(house: &House, submitter: &dyn Voice, fr
     let pair = format!("{} shown by {}", submitter.dialect(), front.dialect());
     let id = house.ids(&native).await;
     reached(house, &native, BatchState::Running).await;
-    assert_eq!(shown(house, front, &id).await, front.word(BatchState::Running), "{pair}");
+    assert_eq!(shown(house, front, &id).await, word(house, front, BatchState::Running), "{pair}");
     house.rig.finish(&native).await;
     reached(house, &native, BatchState::Succeeded).await;
-    assert_eq!(shown(house, front, &id).await, front.word(BatchState::Succeeded), "{pair}");
+    assert_eq!(shown(house, front, &id).await, word(house, front, BatchState::Succeeded), "{pair}");
 }
 
 async fn a_failure_reads_as_failed(house: &House, submitter: &dyn Voice, front: &dyn Voice) {
     let Some(native) = begun(house, submitter, Job::Fails).await else { return };
     let id = house.ids(&native).await;
     reached(house, &native, BatchState::Failed).await;
-    assert_eq!(shown(house, front, &id).await, front.word(BatchState::Failed), "{}", front.dialect());
+    let word = word(house, front, BatchState::Failed);
+    assert_eq!(shown(house, front, &id).await, word, "{} shown by {}", submitter.dialect(), front.dialect());
 }
 
 async fn a_log_is_whole_and_in_order(house: &House, submitter: &dyn Voice, front: &dyn Voice) {
@@ -125,21 +162,112 @@ async fn every_front_lists_every_batch(house: &House) {
     }
 }
 
+/// Whoever names a batch, everybody knows it by that name.
+async fn a_name_goes_along(house: &House, submitter: &dyn Voice, front: &dyn Voice) {
+    let Some(ask) = submitter.submit(&house.rig.spec(Job::Succeeds)) else { return };
+    let name = format!("nightly {} {}", submitter.dialect(), front.dialect());
+    let Some(native) = begun_as(house, submitter, Job::Succeeds, ask.with("name", json!(name))).await else { return };
+    let id = front.called(&house.ids(&native).await);
+    let answer = house.ask(&front.get(&id)).await.json();
+    assert_eq!(front.name(&answer).as_deref(), Some(&*name), "{} shown by {}", submitter.dialect(), front.dialect());
+}
+
+/// What is sent along so that a submit can be found again is nobody's name.
+async fn a_batch_without_a_name_shows_none(house: &House, submitter: &dyn Voice) {
+    let Some(native) = begun(house, submitter, Job::Succeeds).await else { return };
+    let id = house.ids(&native).await;
+    for front in VOICES {
+        let answer = house.ask(&front.get(&front.called(&id))).await.json();
+        let name = front.name(&answer).unwrap_or_default();
+        let made = [id.uuid.to_string(), id.uuid.simple().to_string()];
+        assert!(!made.iter().any(|made| name.contains(made.as_str())), "{}: {name}", front.dialect());
+        if front.dialect() == "livy" {
+            assert_eq!(answer["name"], json!(null), "{} shown by livy", submitter.dialect());
+        }
+    }
+}
+
+/// Refused before anything is sent, and in the client's words.
+async fn a_platform_without_submits_says_so(house: &House, submitter: &dyn Voice) {
+    let Some(ask) = submitter.submit(&house.rig.spec(Job::Succeeds)) else { return };
+    if house.rig.backend().capabilities().submit {
+        return;
+    }
+    let chain = house.chain.as_ref().expect("only platforms cannot");
+    let jobs = chain.upstream.life().memory.jobs_created();
+    let answer = house.ask(&ask).await;
+    assert_eq!(answer.status, submitter.refused(), "{}: {answer:?}", submitter.dialect());
+    assert!(answer.text().contains("backend 'here' does not offer submitting batches"), "{}", answer.text());
+    assert_eq!(chain.upstream.life().memory.jobs_created(), jobs);
+}
+
+/// Held, gone on with and begun again, or refused where the platform cannot: only Kylin's clients have words for it.
+async fn jobs_are_held_where_the_platform_can(house: &House, submitter: &dyn Voice) {
+    let Some(native) = begun(house, submitter, Job::Runs).await else { return };
+    reached(house, &native, BatchState::Running).await;
+    let id = house.ids(&native).await;
+    let can = house.rig.backend().capabilities().actions;
+    for (action, word_of, comes_to) in [
+        (Action::Pause, "PAUSE", BatchState::Paused),
+        (Action::Resume, "RESUME", BatchState::Queued),
+        (Action::Restart, "RESTART", BatchState::Queued),
+    ] {
+        let before = shown(house, &Kylin, &id).await;
+        let answer = house.ask(&Kylin.act(&Kylin.called(&id), word_of)).await;
+        if !can.contains(action) {
+            assert_eq!(answer.status, 500, "{word_of}: {answer:?}");
+            assert_eq!(shown(house, &Kylin, &id).await, before, "{word_of} has changed something");
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{word_of}: {answer:?}");
+        reached(house, &native, comes_to).await;
+        for front in VOICES {
+            assert_eq!(shown(house, front, &id).await, front.word(comes_to), "{word_of} shown by {}", front.dialect());
+        }
+        if comes_to == BatchState::Queued {
+            house.rig.submitted(&native, Job::Runs).await;
+            reached(house, &native, BatchState::Running).await;
+            assert_eq!(shown(house, &Kylin, &id).await, "RUNNING", "{word_of}");
+        }
+    }
+    house.rig.finish(&native).await;
+    reached(house, &native, BatchState::Succeeded).await;
+}
+
 /// The table of the design, whatever a real backend can be brought to.
 pub(crate) async fn every_state_has_its_word() {
     let backend = Arc::new(MemoryBackend::new("here", Arc::new(SystemClock)));
     let house = House::over(rigs::still(backend.clone()));
-    for state in BatchState::ALL {
-        let native = begun(&house, VOICES[0], Job::Runs).await.expect("Kyuubi submits");
-        let id = house.ids(&native).await;
-        if state == BatchState::Paused {
-            // Kyuubi has no word for it and keeps the one that it showed last.
-            backend.advance(&native, BatchState::Running);
-            shown(&house, VOICES[0], &id).await;
-        }
-        backend.advance(&native, state);
-        for front in VOICES {
-            assert_eq!(shown(&house, front, &id).await, front.word(state), "{state} by {}", front.dialect());
+    every_state_has_its_word_over(&house, |id, state| {
+        let backend = backend.clone();
+        async move { backend.advance(&id, state) }
+    })
+    .await;
+}
+
+/// The same with what the house's platform can say of it.
+pub(crate) async fn every_state_has_its_word_over<F>(house: &House, advance: impl Fn(NativeId, BatchState) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let mut seen = 0;
+    for submitter in VOICES {
+        for state in BatchState::ALL {
+            let Some(ask) = submitter.submit(&house.rig.spec(Job::Runs)) else { continue };
+            let Some(native) = taken(house, submitter, &ask).await else { continue };
+            let id = house.ids(&native).await;
+            if state == BatchState::Paused {
+                // A dialect without a word for it keeps the one that it showed last.
+                advance(native.clone(), BatchState::Running).await;
+                shown(house, submitter, &id).await;
+            }
+            advance(native, state).await;
+            for front in VOICES {
+                let word = word(house, front, state);
+                assert_eq!(shown(house, front, &id).await, word, "{state} by {}", front.dialect());
+                seen += 1;
+            }
         }
     }
+    assert!(seen >= BatchState::ALL.len() * VOICES.len(), "some dialect begins batches here");
 }

@@ -10,8 +10,13 @@ use batchlingua_router::{
 };
 use batchlingua_wire::{Dialect, Face, Settings};
 
-/// A proxy that runs, every dialect with its defaults.
-pub(crate) fn service(backend: Arc<dyn Backend>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> ListenerService {
+/// A proxy that runs, every dialect with its defaults, its one backend too.
+pub(crate) fn service(
+    backend: Arc<dyn Backend>,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+) -> ListenerService {
     let make = |adapter: &batchlingua_wire::Adapter| -> Option<Arc<dyn Dialect>> {
         let made = adapter.dialect?(Settings::new(adapter.name, serde_json::json!({})));
         Some(made.unwrap_or_else(|_| panic!("the defaults of {} are good", adapter.name)))
@@ -26,7 +31,7 @@ pub(crate) fn service(backend: Arc<dyn Backend>, ledger: Arc<dyn Ledger>, clock:
         ledger,
         clock,
         observer: Arc::new(Silent),
-        limits: Limits::default(),
+        limits,
     });
     gateway.start();
     let face = Face {

@@ -23,7 +23,7 @@ case "$1" in
 esac
 "#;
 
-fn args(job: Job) -> Vec<String> {
+pub(crate) fn args(job: Job) -> Vec<String> {
     match job {
         Job::Succeeds => vec!["succeeds".into()],
         Job::Fails => vec!["fails".into()],
@@ -39,7 +39,11 @@ struct MemoryRig {
 
 /// A backend whose jobs are moved as soon as they are there.
 pub(crate) fn memory() -> Arc<dyn Rig> {
-    let backend = Arc::new(MemoryBackend::new("here", Arc::new(SystemClock)).telling_changes());
+    moving(Arc::new(MemoryBackend::new("here", Arc::new(SystemClock)).telling_changes()))
+}
+
+/// The same of one that tells its changes.
+pub(crate) fn moving(backend: Arc<MemoryBackend>) -> Arc<dyn Rig> {
     Arc::new(MemoryRig { backend, moves: true })
 }
 

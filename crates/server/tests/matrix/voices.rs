@@ -1,7 +1,7 @@
 //! What a client of each dialect says, and where in an answer it finds what it needs: no more than a reader of the product's reference
 //! would write.
 
-use batchlingua_core::{BatchId, BatchRef, BatchSpec, BatchState, Uuid};
+use batchlingua_core::{BatchId, BatchKind, BatchRef, BatchSpec, BatchState, Uuid};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -51,6 +51,15 @@ pub(crate) trait Voice: Sync {
     /// A question about a batch that does not exist, and the status of its answer.
     fn unknown(&self) -> (Ask, u16);
 
+    /// The status that says: later, somebody behind cannot be asked now.
+    fn unavailable(&self) -> u16;
+
+    /// The status of a submit that is refused for what it asks.
+    fn refused(&self) -> u16;
+
+    /// The name of the object in an answer.
+    fn name(&self, answer: &Value) -> Option<String>;
+
     /// The word for a state (the table of the design).
     fn word(&self, state: BatchState) -> &'static str;
 }
@@ -80,7 +89,8 @@ impl Voice for Kyuubi {
     }
 
     fn submit(&self, spec: &BatchSpec) -> Option<Ask> {
-        let body = json!({ "batchType": "SPARK", "className": "", "resource": spec.file, "args": spec.args });
+        let kind = if spec.kind == BatchKind::Python { "PYSPARK" } else { "SPARK" };
+        let body = json!({ "batchType": kind, "className": "", "resource": spec.file, "args": spec.args });
         Some(Ask::send(Method::POST, "/api/v1/batches", body))
     }
 
@@ -118,6 +128,18 @@ impl Voice for Kyuubi {
 
     fn unknown(&self) -> (Ask, u16) {
         (self.get(NOBODY), 404)
+    }
+
+    fn unavailable(&self) -> u16 {
+        503
+    }
+
+    fn refused(&self) -> u16 {
+        500
+    }
+
+    fn name(&self, answer: &Value) -> Option<String> {
+        answer["name"].as_str().map(str::to_owned)
     }
 
     fn word(&self, state: BatchState) -> &'static str {
@@ -190,6 +212,18 @@ impl Voice for Livy {
         (self.get("999999"), 404)
     }
 
+    fn unavailable(&self) -> u16 {
+        503
+    }
+
+    fn refused(&self) -> u16 {
+        400
+    }
+
+    fn name(&self, answer: &Value) -> Option<String> {
+        answer["name"].as_str().map(str::to_owned)
+    }
+
     fn word(&self, state: BatchState) -> &'static str {
         match state {
             BatchState::Queued | BatchState::Starting => "starting",
@@ -251,6 +285,18 @@ impl Voice for Dli {
         (self.get(NOBODY), 404)
     }
 
+    fn unavailable(&self) -> u16 {
+        502
+    }
+
+    fn refused(&self) -> u16 {
+        400
+    }
+
+    fn name(&self, answer: &Value) -> Option<String> {
+        answer["name"].as_str().map(str::to_owned)
+    }
+
     fn word(&self, state: BatchState) -> &'static str {
         match state {
             BatchState::Queued | BatchState::Starting => "starting",
@@ -263,6 +309,14 @@ impl Voice for Dli {
 }
 
 pub(crate) struct Kylin;
+
+impl Kylin {
+    /// What only its clients can ask for.
+    pub(crate) fn act(&self, id: &str, action: &str) -> Ask {
+        let body = json!({ "action": action, "job_ids": [id] });
+        Ask::send(Method::PUT, "/kylin/api/jobs/status", body).accepting(V4)
+    }
+}
 
 const V4: &str = "application/vnd.apache.kylin-v4-public+json";
 const V2: &str = "application/vnd.apache.kylin-v2+json";
@@ -308,12 +362,24 @@ impl Voice for Kylin {
     }
 
     fn cancel(&self, id: &str) -> Ask {
-        let body = json!({ "action": "DISCARD", "job_ids": [id] });
-        Ask::send(Method::PUT, "/kylin/api/jobs/status", body).accepting(V4)
+        self.act(id, "DISCARD")
     }
 
     fn unknown(&self) -> (Ask, u16) {
         (self.get(NOBODY), 500)
+    }
+
+    fn unavailable(&self) -> u16 {
+        503
+    }
+
+    fn refused(&self) -> u16 {
+        500
+    }
+
+    fn name(&self, answer: &Value) -> Option<String> {
+        // A job is called by what it is done to.
+        answer.get("data").unwrap_or(answer)["related_cube"].as_str().map(str::to_owned)
     }
 
     fn word(&self, state: BatchState) -> &'static str {

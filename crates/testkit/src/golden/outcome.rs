@@ -134,7 +134,7 @@ fn log(mut line: Line) -> Result<Outcome<BatchId>, String> {
     } else {
         LogBody::Lines(lines)
     };
-    Ok(Outcome::Log(id, Log { from, total, body }))
+    Ok(Outcome::Log(id, Log { from, total, body, native: None }))
 }
 
 fn nothing_left(mut lines: impl Iterator<Item = Line>) -> Result<(), String> {

@@ -38,7 +38,7 @@ impl Logs {
         let page = |from: u64, size: u64| {
             let from = from.min(total);
             let to = from.saturating_add(size).min(total);
-            Log { from, total: Some(total), body: LogBody::Lines(lines[from as usize..to as usize].to_vec()) }
+            Log::page(from, total, lines[from as usize..to as usize].to_vec())
         };
         Ok(match query.lines {
             Lines::Tail(size) => page(total.saturating_sub(size.into()), size.into()),
@@ -46,11 +46,11 @@ impl Logs {
             Lines::HeadAndTail(size) if u64::from(size) * 2 >= total => page(0, total),
             Lines::HeadAndTail(size) => {
                 let both = [&lines[..size as usize], &lines[lines.len() - size as usize..]].concat();
-                Log { from: 0, total: Some(total), body: LogBody::Lines(both) }
+                Log::page(0, total, both)
             }
             Lines::All => {
                 let pieces: Vec<_> = lines.iter().map(|line| Ok(Bytes::from(format!("{line}\n")))).collect();
-                Log { from: 0, total: Some(total), body: LogBody::Stream(Box::pin(stream::iter(pieces))) }
+                Log { from: 0, total: Some(total), body: LogBody::Stream(Box::pin(stream::iter(pieces))), native: None }
             }
         })
     }

@@ -92,6 +92,8 @@ pub(super) struct Auth {
 #[derive(Clone, Debug)]
 enum Own {
     Nothing,
+    /// A name, and what proves it.
+    Named(String, HeaderValue),
     Header(HeaderName, HeaderValue),
     Key(AccessKey),
 }
@@ -129,8 +131,26 @@ impl Auth {
     pub(super) fn access_key(&self) -> Option<&AccessKey> {
         match &self.own {
             Own::Key(key) => Some(key),
-            Own::Nothing | Own::Header(..) => None,
+            Own::Nothing | Own::Named(..) | Own::Header(..) => None,
         }
+    }
+
+    /// The configured name.
+    pub(super) fn user(&self) -> Option<&str> {
+        match &self.own {
+            Own::Named(user, _) => Some(user),
+            Own::Nothing | Own::Header(..) | Own::Key(_) => None,
+        }
+    }
+
+    /// Whether nothing is shown that is not a caller's.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.own, Own::Nothing)
+    }
+
+    /// Whether callers' own credentials are used.
+    pub(super) fn takes_callers(&self) -> bool {
+        !self.of_callers.is_empty()
     }
 
     /// What a request on behalf of this caller shows. `None`: the caller's own is wanted, and cannot be sent on.
@@ -139,6 +159,7 @@ impl Auth {
             Some(caller) if !self.of_callers.is_empty() => self.of_caller(caller),
             Some(_) | None => Some(match &self.own {
                 Own::Nothing => Shown::Nothing,
+                Own::Named(_, value) => Shown::Header(header::AUTHORIZATION, value.clone()),
                 Own::Header(name, value) => Shown::Header(name.clone(), value.clone()),
                 Own::Key(_) => Shown::Signature,
             }),
@@ -188,8 +209,9 @@ fn own_basic(table: &mut Settings) -> Option<Own> {
         inner.fault("password", "must be given");
     }
     close(table, inner);
-    let (name, value) = basic(&user?, password?.expose());
-    Some(Own::Header(name, value))
+    let user = user?;
+    let value = basic_value(&user, password?.expose());
+    Some(Own::Named(user, value))
 }
 
 fn own_token(

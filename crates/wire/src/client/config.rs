@@ -69,6 +69,21 @@ impl ClientConfig {
         self.auth.access_key()
     }
 
+    /// Whether requests are sent with their caller's own credentials.
+    pub fn takes_callers(&self) -> bool {
+        self.auth.takes_callers()
+    }
+
+    /// The name that requests are sent under; `None`: a token or a key stands for somebody whose name is not known.
+    pub fn user(&self) -> Option<&str> {
+        self.auth.user()
+    }
+
+    /// Whether requests without a caller are sent with no credentials at all.
+    pub fn is_anonymous(&self) -> bool {
+        self.auth.is_empty()
+    }
+
     /// The backend's address.
     pub fn url(&self) -> &BaseUrl {
         &self.url

@@ -87,7 +87,7 @@ impl UpstreamError {
             Self::Lost(Failure::Closed(_)) => {
                 (unavailable, format!("backend '{backend}' closed the connection before it had answered"))
             }
-            Self::Lost(Failure::Body(_)) => {
+            Self::NotSent(Failure::Body(_)) | Self::Lost(Failure::Body(_)) => {
                 (unavailable, format!("the request's body did not reach backend '{backend}' as a whole"))
             }
             Self::NotSent(why) | Self::Lost(why) => {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, connect::capture_connection};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Call, Client, Failure, UpstreamError, connect::ConnectError, connect::Memory};
+use super::{Answer, Call, Client, Failure, UpstreamError, connect::ConnectError, connect::Memory, connect::cause};
 use crate::{BodyError, Coding, decode_body};
 
 /// How often a request that was not begun is given to another connection: as many kept ones may have ended at once.
@@ -56,7 +56,9 @@ impl Client {
         let now = Instant::now();
         let within = call.within.unwrap_or(self.attempt_timeout());
         let at = now.checked_add(within).map_or(ctx.deadline.into(), |at| at.min(ctx.deadline.into()));
-        Due { at, within: at.saturating_duration_since(now) }
+        let left = at.saturating_duration_since(now);
+        // For people, who need no nanoseconds.
+        Due { at, within: Duration::from_millis(left.as_millis() as u64) }
     }
 
     /// Sends a call until the head of its answer is there.
@@ -74,7 +76,7 @@ impl Client {
             }
             let (request, is_last) = self.request(ctx, call)?;
             match self.attempt(request, due).await {
-                Attempt::Answered(response) => return accept(response),
+                Attempt::Answered(response) => return self.accept(response),
                 Attempt::Unbegun(_) if unbegun < UNBEGUN && !is_last => unbegun += 1,
                 Attempt::Unheard(_) if call.is_read && !is_repeated && !is_last => is_repeated = true,
                 Attempt::Unbegun(error) | Attempt::Unheard(error) | Attempt::Failed(error) => return Err(error),
@@ -91,6 +93,19 @@ impl Client {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         Ok((request, !is_there_another))
+    }
+
+    /// Interim answers never get here. Nobody asked for another protocol; and what the egress proxy keeps to itself is not the backend's.
+    fn accept(&self, response: Response<Incoming>) -> Result<Response<Incoming>, UpstreamError> {
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                Err(UpstreamError::Lost(Failure::Unreadable("it changes to another protocol".to_owned())))
+            }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED if self.is_relayed() => {
+                Err(UpstreamError::NotSent(Failure::Proxy("proxy authorization required".to_owned())))
+            }
+            _ => Ok(response),
+        }
     }
 
     async fn attempt(&self, mut request: Request<crate::Body>, due: Due) -> Attempt {
@@ -120,7 +135,7 @@ fn judge(error: &legacy::Error, memory: Option<Arc<Memory>>) -> Attempt {
         return Attempt::Unbegun(UpstreamError::NotSent(why));
     }
     match why {
-        Failure::Closed(_) if memory.is_blank() => Attempt::Failed(UpstreamError::NotSent(why)),
+        why if memory.is_blank() => Attempt::Failed(UpstreamError::NotSent(why)),
         Failure::Closed(_) if memory.is_kept() && memory.is_silent() => Attempt::Unheard(UpstreamError::Lost(why)),
         why => Attempt::Failed(UpstreamError::Lost(why)),
     }
@@ -135,17 +150,24 @@ pub(super) fn failure_of(error: &hyper::Error) -> Failure {
     if let Some(body) = find::<BodyError>(error) {
         return Failure::Body(body.0.clone());
     }
+    if error.is_body_write_aborted() {
+        return Failure::Body(root(error));
+    }
     if error.is_parse_too_large() {
         return Failure::Unreadable("its head is too large".to_owned());
     }
     if error.is_parse() || error.is_parse_status() {
         return Failure::Unreadable(format!("it is no HTTP: {}", root(error)));
     }
-    Failure::Closed(root(error))
+    match find::<rustls::Error>(error) {
+        // A server that refuses the client's certificate says so when the client has long begun to write.
+        Some(error) => Failure::Tls(error.to_string()),
+        None => Failure::Closed(root(error)),
+    }
 }
 
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
+    std::iter::successors(Some(error), |error| cause(*error))
 }
 
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
@@ -154,14 +176,6 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
 
 fn root(error: &(dyn StdError + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
-}
-
-/// Interim answers never get here; nobody asked for another protocol.
-fn accept(response: Response<Incoming>) -> Result<Response<Incoming>, UpstreamError> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(UpstreamError::Lost(Failure::Unreadable("it changes to another protocol".to_owned())));
-    }
-    Ok(response)
 }
 
 async fn read_whole(mut body: Incoming, max: usize) -> Result<Bytes, UpstreamError> {

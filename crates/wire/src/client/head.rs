@@ -38,8 +38,8 @@ const OWN: [HeaderName; 7] = [
     X_REAL_IP,
 ];
 
-/// Takes away what is about the connection that a head came by.
-pub(super) fn drop_hop_headers(headers: &mut HeaderMap) {
+/// What of a head is not about the connection that it came by, in its order.
+pub(super) fn beyond_the_hop(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -47,9 +47,7 @@ pub(super) fn drop_hop_headers(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         .collect();
-    for name in HOP.iter().chain(&named) {
-        headers.remove(name);
-    }
+    headers.iter().filter(move |(name, _)| !HOP.contains(name) && !named.contains(name))
 }
 
 impl Client {
@@ -116,7 +114,7 @@ impl Client {
     }
 
     /// Whether requests go to an egress proxy that reads them.
-    fn is_relayed(&self) -> bool {
+    pub(super) fn is_relayed(&self) -> bool {
         self.0.config.proxy.is_some() && self.0.config.url.scheme == Scheme::HTTP
     }
 }
@@ -126,15 +124,16 @@ fn unsendable(why: &dyn std::fmt::Display) -> UpstreamError {
 }
 
 fn add_those_of(call: &Call, headers: &mut HeaderMap) {
-    let mut own = call.headers.clone();
-    drop_hop_headers(&mut own);
-    for name in OWN {
-        own.remove(name);
+    let mut last = None;
+    for (name, value) in beyond_the_hop(&call.headers).filter(|(name, _)| !OWN.contains(name)) {
+        // Values of one name come one after another: the first takes the place of what stood there.
+        if last == Some(name) {
+            headers.append(name, value.clone());
+        } else {
+            headers.insert(name, value.clone());
+        }
+        last = Some(name);
     }
-    for name in own.keys() {
-        headers.remove(name);
-    }
-    headers.extend(own);
 }
 
 fn tell_of_client(ctx: &Context, headers: &mut HeaderMap) {

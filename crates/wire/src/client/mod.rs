@@ -19,9 +19,6 @@ mod head;
 mod stream;
 mod tls;
 
-#[cfg(test)]
-mod tests;
-
 use std::{fmt, sync::Arc, time::Duration};
 
 use batchlingua_core::{BackendName, Error, Result};

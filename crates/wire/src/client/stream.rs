@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Call, Client, UpstreamError, exchange::truncation, head::drop_hop_headers};
+use super::{Call, Client, UpstreamError, exchange::truncation, head::beyond_the_hop};
 use crate::{Body, BodyError};
 
 impl Client {
@@ -23,7 +23,7 @@ impl Client {
     pub async fn stream(&self, ctx: &Context, mut call: Call) -> Result<Response<Body>, UpstreamError> {
         let due = self.due(ctx, &call);
         let (mut head, body) = self.begin(ctx, &mut call, due).await?.into_parts();
-        drop_hop_headers(&mut head.headers);
+        head.headers = beyond_the_hop(&head.headers).map(|(name, value)| (name.clone(), value.clone())).collect();
         let limit = self.attempt_timeout();
         let body = Paced { body, limit, pause: Box::pin(sleep(limit)), is_paused: false };
         Ok(Response::from_parts(head, Body::wrap(body)))

@@ -34,10 +34,10 @@ impl fmt::Debug for Tls {
 impl Tls {
     /// Reads `tls` and the files that it names.
     pub(super) fn read(settings: &mut Settings, is_https: bool) -> Self {
-        if settings.has("tls") && !is_https {
-            settings.fault("tls", "says how to speak https, and `url` begins with http");
-        }
         let mut table = settings.table("tls");
+        if !is_https && ["ca", "cert", "key"].iter().any(|key| table.has(key)) {
+            table.fault("", "says how to speak https, and `url` begins with http:");
+        }
         let ca = table.text("ca").and_then(|file| told(&mut table, "ca", authorities(Path::new(&file))));
         let (cert, key) = (table.text("cert"), table.text("key"));
         let identity = match (cert, key) {

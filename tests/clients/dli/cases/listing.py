@@ -82,7 +82,7 @@ def one_of_them(house, checks):
                  ("many-0", "etl", "etl", "success"))
     numbers = (batch.create_time, batch.update_time, batch.duration)
     checks.that("numbers where numbers are due", all(isinstance(value, int) for value in numbers), batch)
-    checks.that("an owner, a type, a request", batch.owner and batch.sc_type == "A" and "quick.sh" in batch.req_body, batch)
+    checks.that("an owner, a type, a request", batch.owner and batch.sc_type == "A" and "/quick." in batch.req_body, batch)
     checks.that("its log", isinstance(batch.log, list) and len(batch.log) <= 10, batch.log)
 
 

@@ -14,7 +14,7 @@ from stock import cancel, client, listed, log, show, state, submit, to_its_end, 
 
 def by_everything(house, checks, sdk, name):
     """All six calls."""
-    job, folder = house.job("quick.sh"), house.folder("proving")
+    job, folder = house.quick(), house.folder("proving")
     made = submit(sdk, file=job, args=["0", str(folder)], name=name, conf={})
     until("it runs", lambda: state(sdk, made.id) == "running")
     shown = show(sdk, made.id)
@@ -52,7 +52,7 @@ def nobody(house, checks):
     ]:
         told = refusal(checks, what, lambda sdk=sdk: listed(sdk), 401, "APIGW.0301")
         checks.that("and no secret is repeated", told and not any(secret in str(told) for secret in secrets))
-        refusal(checks, f"{what}, for a submit", lambda sdk=sdk: submit(sdk, file=house.job("quick.sh"), name="never"), 401,
+        refusal(checks, f"{what}, for a submit", lambda sdk=sdk: submit(sdk, file=house.quick(), name="never"), 401,
                 "APIGW.0301")
     answer = requests.get(f"{proxy.url}/v2.0/{PROJECT}/batches", timeout=30)
     checks.equal("nothing at all", (answer.status_code, answer.json()["error_code"]), (401, "APIGW.0301"))
@@ -73,9 +73,9 @@ def altered(house, checks):
     checks.equal("a header that was not signed is no matter", listed(changed(X_Note="new"), size=1).status_code, 200)
 
     def body(request, **_):
-        request.body = request.body.replace(b"quick.sh", b"quick.sH")
+        request.body = request.body.replace(b"quick.", b"quicK.")
     sdk = client(proxy, keys=ANNS_KEY, handler=HttpHandler().add_request_handler(body))
-    refusal(checks, "another body", lambda: submit(sdk, file=house.job("quick.sh")), 401, "APIGW.0301")
+    refusal(checks, "another body", lambda: submit(sdk, file=house.quick()), 401, "APIGW.0301")
 
     for minutes, good in ((-14, True), (14, True), (-16, False), (16, False)):
         date = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
@@ -100,7 +100,7 @@ def twice(house, checks):
 def allowed(house, checks):
     """what somebody may not use"""
     proxy = proving(house)
-    job = house.job("quick.sh")
+    job = house.quick()
     refusal(checks, "a project that is not theirs", lambda: listed(client(proxy, project=OTHER_PROJECT, keys=ANNS_KEY)), 403,
             "APIGW.0302")
     refusal(checks, "by token as well", lambda: listed(with_token(proxy, ANNS_TOKEN, OTHER_PROJECT)), 403, "APIGW.0302")

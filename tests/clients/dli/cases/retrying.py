@@ -6,7 +6,7 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, Con
 from huaweicloudsdkcore.retry.backoff_strategy import NoBackoffStrategy
 from huaweicloudsdkdli import v1 as dli
 from lib.checks import until
-from lib.house import EVERY_DIALECT
+from lib.proxy import EVERY_DIALECT
 from stock import client, listed, state, submit, to_its_end
 
 
@@ -14,14 +14,14 @@ def full(house, checks):
     """a queue that is full: 429 with what to wait for; the SDK's retry then comes through, once"""
     proxy = house.proxy("full", dialects=EVERY_DIALECT, concurrency=1, backend=["spark = false", "max_queued = 0"])
     sdk, folder = client(proxy), house.folder("full")
-    first = submit(sdk, file=house.job("quick.sh"), args=["0", str(folder)])
+    first = submit(sdk, file=house.quick(), args=["0", str(folder)])
     until("it runs", lambda: state(sdk, first.id) == "running")
     try:
-        submit(sdk, file=house.job("quick.sh"), args=["0"])
+        submit(sdk, file=house.quick(), args=["0"])
         checks.that("a second one is refused", False, "it was taken")
     except ClientRequestException as error:
         checks.equal("a second one is refused", (error.status_code, error.error_code), (429, "APIGW.0308"))
-    status, headers, _ = proxy.call("POST", "/v2.0/p/batches", {"file": house.job("quick.sh"), "queue": "etl"})
+    status, headers, _ = proxy.call("POST", "/v2.0/p/batches", {"file": house.quick(), "queue": "etl"})
     checks.that("with a time to wait", status == 429 and int(headers["Retry-After"]) >= 1, (status, dict(headers)))
 
     tries = []
@@ -34,7 +34,7 @@ def full(house, checks):
             return True
         return False
 
-    request = dli.CreateSparkJobRequest(body=dli.CreateSparkJobRequestBody(file=house.job("quick.sh"), args=["0"], queue="etl"))
+    request = dli.CreateSparkJobRequest(body=dli.CreateSparkJobRequestBody(file=house.quick(), args=["0"], queue="etl"))
     made = sdk.create_spark_job_invoker(request).with_retry(busy, 5, NoBackoffStrategy()).invoke()
     checks.that("its retry is taken", len(tries) > 1 and to_its_end(sdk, made.id)[-1] == "success", tries)
     checks.equal("and there are two batches, no more", listed(sdk).total, 2)
@@ -44,7 +44,7 @@ def away(house, checks):
     """a proxy that is away for a moment: the SDK's retry finds the batch as it was"""
     proxy = house.proxy("away", dialects=EVERY_DIALECT, backend=["spark = false"])
     sdk = client(proxy)
-    made = submit(sdk, file=house.job("quick.sh"), args=["0"], name="before")
+    made = submit(sdk, file=house.quick(), args=["0"], name="before")
     to_its_end(sdk, made.id)
     proxy.kill()
     tries = []

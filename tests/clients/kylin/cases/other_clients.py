@@ -4,7 +4,7 @@ import http.client
 import json
 
 from lib.examples import ran
-from lib.house import basic
+from lib.proxy import basic
 from lib.many import PROJECT
 from stock import V2, V4_PUBLIC, call, kylin, submit, to_its_end
 

@@ -8,7 +8,7 @@ from kylinpy import Kylin
 from kylinpy.client import exceptions
 from lib.checks import until
 from lib.examples import ran
-from lib.house import basic
+from lib.proxy import basic
 from lib.proof import ANNS_TOKEN, OTHER_PROJECT, USERS, leaked, proving
 from stock import PROJECT, V4_PUBLIC, call
 
@@ -23,7 +23,7 @@ def known(house, version="v4", login=ANN):
 def waiting(house):
     """A batch of ann's that runs until it is told, and its folder."""
     folder = house.folder("proving")
-    body = {"file": house.job("quick.sh"), "args": ["0", str(folder)], "queue": "etl"}
+    body = {"file": house.quick(), "args": ["0", str(folder)], "queue": "etl"}
     # An empty header stands for none: the proxy of these tests has a login of its own.
     login = {"X-Auth-Token": ANNS_TOKEN, "Authorization": ""}
     return proving(house).call("POST", f"/v2.0/{PROJECT}/batches", body, login)[2]["id"], folder

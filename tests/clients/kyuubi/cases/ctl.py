@@ -2,7 +2,7 @@
 
 import stock
 from lib.checks import until
-from lib.house import EVERY_DIALECT
+from lib.proxy import EVERY_DIALECT
 from stock import Ctl, call, recent, to_its_end, whole_log
 
 UNICODE = "\tune ligne accentuée 日本 \U0001f600"

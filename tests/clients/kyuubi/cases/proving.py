@@ -2,7 +2,7 @@
 
 from lib.checks import until
 from lib.examples import ran
-from lib.house import basic
+from lib.proxy import basic
 from lib.proof import USERS, leaked, proving
 from stock import call
 

@@ -10,9 +10,9 @@ from views import SUBMITTERS, views
 
 def submitted(house, batches):
     """Each (name, view, job, args) at the same time, as clients that know nothing of each other."""
-    seen = views(house.main)
+    seen, sources = views(house.main), views(house.main.source)
     with concurrent.futures.ThreadPoolExecutor(len(batches)) as pool:
-        made = [pool.submit(seen[by].submit, name, house.job(job), *args) for name, by, job, args in batches]
+        made = [pool.submit(sources[by].submit, name, house.job(job), *args) for name, by, job, args in batches]
         return seen, {batch[0]: future.result() for batch, future in zip(batches, made)}
 
 

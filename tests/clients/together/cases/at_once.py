@@ -3,7 +3,7 @@
 import concurrent.futures
 import threading
 
-from lib.house import EVERY_DIALECT
+from lib.proxy import EVERY_DIALECT
 from views import SUBMITTERS, views
 
 EACH = 20
@@ -12,7 +12,7 @@ EACH = 20
 def all_at_once(house, checks):
     """three submit and follow, all four list meanwhile; nobody misses or mistakes anything"""
     proxy = house.proxy("busy", dialects=EVERY_DIALECT, concurrency=8, backend=["spark = false"])
-    job = house.job("quick.sh")
+    job = house.quick()
     over = threading.Event()
 
     def submitting(by):

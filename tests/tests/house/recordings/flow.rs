@@ -35,7 +35,16 @@ struct Runner<'a> {
     report: Report,
 }
 
-pub(super) fn run(product: &dyn Product, run: &Run, apps: &Apps) -> Report {
+/// Who answers the recorded requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chain {
+    /// The front over the local backend.
+    Front,
+    /// A proxy whose platform is that one, by the same dialect: what goes in and out of it must be what comes from there.
+    Through,
+}
+
+pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -> Report {
     let dir = tempfile::tempdir().expect("a folder for the proxy");
     let mut config = Config::local(dir.path());
     config.dialects = vec![product.name()];
@@ -45,7 +54,20 @@ pub(super) fn run(product: &dyn Product, run: &Run, apps: &Apps) -> Report {
     config.concurrency = 64;
     product.configure(&mut config);
     let play = product.play(run, &config);
-    let house = House { product, apps, proxy: Proxy::start(config), ids: Ids::default() };
+    let (proxy, platform) = match chain {
+        Chain::Front => (Proxy::start(config), None),
+        Chain::Through => {
+            // Its address has to be the same after a restart.
+            config.port = free_port();
+            config.dir = dir.path().join("platform");
+            let platform = Proxy::start(config.clone());
+            let mut before = Config { port: 0, dir: dir.path().join("before"), ..config };
+            before.upstream = Some((product.name(), platform.address()));
+            before.first_ordinal = None;
+            (Proxy::start(before), Some(platform))
+        }
+    };
+    let house = House { product, apps, proxy, platform, ids: Ids::default() };
     let mut runner = Runner { run, house, play, started: BTreeMap::new(), report: Report::default() };
     for flow in &run.flows {
         for case in flow.cases.iter().filter(|case| !run.is_late(case)) {
@@ -55,9 +77,16 @@ pub(super) fn run(product: &dyn Product, run: &Run, apps: &Apps) -> Report {
     runner.play.clean_up(&runner.house);
     if !runner.report.troubles.is_empty() {
         let said = runner.house.proxy.stderr();
-        runner.report.troubles.push(said);
+        let platform = runner.house.platform.as_ref().map(Proxy::stderr);
+        runner.report.troubles.extend(platform.into_iter().chain([said]));
     }
     runner.report
+}
+
+/// One that nobody has at this moment.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
 }
 
 impl<'a> Runner<'a> {
@@ -106,14 +135,16 @@ impl<'a> Runner<'a> {
 
     /// What was not recorded. None of it may fail, or what follows would be compared with something else.
     fn step(&mut self, step: &Step) {
+        // The recorded server is the one that runs the jobs.
+        let server = self.house.platform.as_mut().unwrap_or(&mut self.house.proxy);
         if step.restart {
-            self.house.proxy.terminate();
+            server.terminate();
         }
         if step.kill {
-            self.house.proxy.kill();
+            server.kill();
         }
         if step.restart || step.kill {
-            self.house.proxy.start_again();
+            server.start_again();
         }
         for submit in &step.submit {
             match self.house.submit(&submit.body) {

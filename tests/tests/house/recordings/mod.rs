@@ -31,7 +31,7 @@ use std::thread;
 pub(crate) use rewrite::decode;
 
 use cases::Run;
-use flow::Report;
+use flow::{Chain, Report};
 use judge::Verdict;
 use kyuubi::Kyuubi;
 use livy::Livy;
@@ -48,20 +48,30 @@ const SAME_OF_HUNDRED: usize = 90;
 
 #[test]
 fn recorded_livy_exchanges_come_out_the_same() {
-    come_out_the_same(&Livy);
+    come_out_the_same(&Livy, Chain::Front);
 }
 
 #[test]
 fn recorded_kyuubi_exchanges_come_out_the_same() {
-    come_out_the_same(&Kyuubi);
+    come_out_the_same(&Kyuubi, Chain::Front);
 }
 
-fn come_out_the_same(product: &dyn Product) {
+#[test]
+fn recorded_livy_exchanges_come_out_the_same_through_a_livy_backend() {
+    come_out_the_same(&Livy, Chain::Through);
+}
+
+#[test]
+fn recorded_kyuubi_exchanges_come_out_the_same_through_a_kyuubi_backend() {
+    come_out_the_same(&Kyuubi, Chain::Through);
+}
+
+fn come_out_the_same(product: &dyn Product, chain: Chain) {
     let only = std::env::var("BATCHLINGUA_FLOW").ok();
     let wanted = |run: &Run| only.as_ref().is_none_or(|name| run.flows.iter().any(|flow| *name == flow.name));
     let runs: Vec<Run> = cases::runs(product.name()).into_iter().filter(wanted).collect();
     let total: usize = runs.iter().map(|run| run.cases().count()).sum();
-    let reports = replay(product, &runs);
+    let reports = replay(product, chain, &runs);
 
     let mut tally = Tally::default();
     println!("{:<20} {:>5} {:>5} {:>5}", "run", "same", "rule", "fault");
@@ -169,7 +179,7 @@ pub(crate) fn refused(product: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The reports of all runs, in their order.
-fn replay(product: &dyn Product, runs: &[Run]) -> Vec<Report> {
+fn replay(product: &dyn Product, chain: Chain, runs: &[Run]) -> Vec<Report> {
     let apps = Apps::new(product);
     let next = AtomicUsize::new(0);
     let reports: Vec<Mutex<Report>> = runs.iter().map(|_| Mutex::default()).collect();
@@ -181,7 +191,7 @@ fn replay(product: &dyn Product, runs: &[Run]) -> Vec<Report> {
                     runs.get(index).zip(reports.get(index))
                 } {
                     // A run that panics (its proxy does not start, say) is one failure and does not take the others' reports with it.
-                    let ended = catch_unwind(AssertUnwindSafe(|| flow::run(product, run, &apps)));
+                    let ended = catch_unwind(AssertUnwindSafe(|| flow::run(product, chain, run, &apps)));
                     *report.lock().expect("no other thread has this report") = ended.unwrap_or_else(|_| Report {
                         judged: Vec::new(),
                         troubles: vec![format!("{}: the run panicked, see above", run.name)],

@@ -71,6 +71,8 @@ pub(super) struct House<'a> {
     pub(super) product: &'a dyn Product,
     pub(super) apps: &'a Apps,
     pub(super) proxy: Proxy,
+    /// The proxy that is the first one's platform, where there are two.
+    pub(super) platform: Option<Proxy>,
     pub(super) ids: Ids,
 }
 
