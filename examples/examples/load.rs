@@ -11,17 +11,17 @@
 
 use std::{
     collections::HashMap,
-    error::Error,
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use batchlingua_examples::{
+    Result,
+    client::{Client, number_after},
+    process::Proxy,
+};
 
 const FIRST: usize = 10_000;
 const ALL: usize = 100_000;
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> Result<()> {
     let binary = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("target/release/batchlingua"), PathBuf::from);
     let dir = tempfile::tempdir()?;
-    let proxy = Proxy::start(&binary, dir.path())?;
+    let proxy = Proxy::start(&binary, dir.path(), &config(dir.path()))?;
 
     let once = submits(&proxy, dir.path())?;
     println!(
@@ -44,9 +44,9 @@ fn main() -> Result<()> {
 
     let began = Instant::now();
     polls(&proxy, FIRST)?;
-    let first = proxy.resident_kib()?;
+    let first = proxy.process.resident_kib()?;
     polls(&proxy, ALL - FIRST)?;
-    let last = proxy.resident_kib()?;
+    let last = proxy.process.resident_kib()?;
     let rate = ALL as f64 / began.elapsed().as_secs_f64();
     let growth = last.saturating_sub(first);
     println!(
@@ -61,6 +61,16 @@ fn main() -> Result<()> {
         return Err(format!("memory grew by {growth} KiB, more than {GROWTH_KIB} KiB").into());
     }
     Ok(())
+}
+
+/// A ledger and jobs in this folder.
+fn config(dir: &Path) -> String {
+    format!(
+        "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\ndialects = [\"livy\"]\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [ledger]\nurl = \"sqlite://{dir}/ledger.db\"\n[backend.here]\nkind = \"local\"\ndir = \"{dir}/jobs\"\nallow_dirs = [\"{dir}\"]\n\
+         spark = false\nconcurrency = 4\n[log]\nlevel = \"warn\"\n",
+        dir = dir.display()
+    )
 }
 
 /// Many clients submit at once, each a job that writes its own line; how often each ran.
@@ -126,102 +136,4 @@ fn polls(proxy: &Proxy, count: usize) -> Result<()> {
         })
         .collect();
     workers.into_iter().try_for_each(|worker| worker.join().expect("a client does not panic"))
-}
-
-struct Proxy {
-    process: Child,
-    address: String,
-}
-
-impl Proxy {
-    fn start(binary: &Path, dir: &Path) -> Result<Self> {
-        let (config, ready) = (dir.join("load.toml"), dir.join("ready"));
-        let text = format!(
-            "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\ndialects = [\"livy\"]\n[admin]\naddress = \"127.0.0.1:0\"\n\
-             [ledger]\nurl = \"sqlite://{dir}/ledger.db\"\n[backend.here]\nkind = \"local\"\ndir = \"{dir}/jobs\"\nallow_dirs = [\"{dir}\"]\n\
-             spark = false\nconcurrency = 4\n[log]\nlevel = \"warn\"\n",
-            dir = dir.display()
-        );
-        fs::write(&config, text)?;
-        let mut command = Command::new(binary);
-        command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(&ready).stdin(Stdio::null());
-        let mut process = command.spawn()?;
-        let deadline = Instant::now() + PATIENCE;
-        let told = loop {
-            if let Ok(told) = fs::read_to_string(&ready) {
-                break told;
-            }
-            if let Some(status) = process.try_wait()? {
-                return Err(format!("the proxy ended: {status}").into());
-            }
-            if Instant::now() > deadline {
-                process.kill()?;
-                return Err("the proxy was not ready in time".into());
-            }
-            thread::yield_now();
-        };
-        let address = told
-            .split("\"main\":\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next())
-            .ok_or("no address in the ready file")?;
-        Ok(Self { process, address: address.to_owned() })
-    }
-
-    fn resident_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // Ended or not, it is ours to reap.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// One kept connection.
-struct Client {
-    stream: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream) })
-    }
-
-    fn call(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
-        let length = body.len();
-        write!(
-            self.stream.get_mut(),
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
-        )?;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).ok_or("no status line")?.parse()?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            match line.trim_end().split_once(':') {
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
-        Ok((status, String::from_utf8(body)?))
-    }
-}
-
-fn number_after(text: &str, mark: &str) -> Option<u64> {
-    let rest = text.split(mark).nth(1)?;
-    rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
 }

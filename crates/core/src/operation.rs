@@ -1,6 +1,6 @@
 //! What a client asks, whatever its dialect.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{BatchKind, BatchSpec, Millis, Project, StateSet};
 
@@ -151,6 +151,16 @@ pub struct Payload {
     pub path: PathBuf,
     /// What it is for.
     pub purpose: Purpose,
+}
+
+impl Payload {
+    /// Bytes a second that a line to a backend has at least; a slower one is given up.
+    pub const SLOWEST: u64 = 1 << 20;
+
+    /// How much longer a submit may take that has these files with it.
+    pub fn time_to_send(files: &[Self]) -> Duration {
+        Duration::from_secs(files.iter().map(|file| file.bytes).sum::<u64>().div_ceil(Self::SLOWEST))
+    }
 }
 
 /// What an uploaded file is for: no backend has to know the names that another dialect gives to the parts of a form.

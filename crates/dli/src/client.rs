@@ -53,6 +53,8 @@ pub(crate) struct Lines {
     pub(crate) from: Option<u64>,
     pub(crate) total: Option<u64>,
     pub(crate) lines: Vec<String>,
+    /// As it came.
+    pub(crate) object: Bytes,
 }
 
 impl DliClient {
@@ -112,7 +114,8 @@ impl DliClient {
         let read: LogAnswer<'_> = self.read(&answer.body)?;
         let lines = read.log.ok_or_else(|| self.no_answer(&answer.body, "it has no `log`"))?;
         let lines = texts(lines).ok_or_else(|| self.unreadable("its `log` is no list of texts"))?;
-        Ok(Lines { from: read.from.and_then(count), total: read.total.and_then(count), lines })
+        let (from, total) = (read.from.and_then(count), read.total.and_then(count));
+        Ok(Lines { from, total, lines, object: answer.body })
     }
 
     pub(crate) async fn cancel(&self, ctx: &Context, place: &Place) -> Result<()> {

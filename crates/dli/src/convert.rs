@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use batchlingua_core::{
-    Batch, BatchId, BatchKind, BatchSpec, DialectName, Error, Extension, FieldClass, IdempotencyKey, Millis, Project,
+    Batch, BatchId, BatchKind, BatchSpec, DialectName, Error, Extension, IdempotencyKey, Millis, Project,
     Result, Size, Submission,
 };
 
@@ -62,21 +62,6 @@ fn spec(request: CreateBatch, default_queue: Option<&str>) -> Result<BatchSpec> 
     take_size(&mut spec, request.sc_type.as_deref())?;
     spec.extensions.extend(request.kept.into_iter().map(|(name, value)| extension(&name, value)));
     Ok(spec)
-}
-
-/// What is lost with a field that only this dialect has, where the batch runs on another's platform.
-pub(crate) fn loss_of(name: &str, spec: &BatchSpec) -> Option<FieldClass> {
-    match name {
-        // The numbers that it stands for go along, each with a fate of its own.
-        "sc_type" => None,
-        "feature" if kept(spec, "feature") == Some("\"basic\"") => None,
-        // How to do again what is done once.
-        "max_retry_times" | "minRecoveryDelayTime" if kept(spec, "auto_recovery").is_none() => None,
-        // Jars, Python files and files by other names.
-        "resources" | "groups" | "modelFiles" => Some(FieldClass::Essential),
-        // Connectors that a Spark may have, under DLI's names for them: clients send them needed or not.
-        _ => Some(FieldClass::Placement),
-    }
 }
 
 fn extension(name: &str, value: String) -> Extension {

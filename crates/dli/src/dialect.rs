@@ -11,7 +11,8 @@ use batchlingua_core::{
     Selection, Submission, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, decode_body,
+    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route,
+    WireField, decode_body,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -20,8 +21,10 @@ use crate::{
     FrontSettings, NAME, answer, bind,
     convert::{self, Beside, View},
     credentials,
-    dto::{LogObject, Msg, SessionList, StateObject},
-    error, names, query, state,
+    dto::{LogObject, Msg, Session, SessionList, StateObject},
+    error,
+    fields::{self, FIELDS},
+    names, query, shown, state,
 };
 
 /// DLI as a server speaks it.
@@ -79,7 +82,11 @@ impl DliDialect {
         // It was decoded from the same query, so it can be read.
         let from = query::window(&head.target.query).map_or(0, |window| window.from);
         let view = View::Listed(self.clock.now());
-        let sessions: Vec<_> = page.rows.iter().map(|batch| convert::object(batch, view)).collect();
+        let sessions = page.rows.iter().map(|batch| match shown::row(batch) {
+            Some(native) => Session::Native(native),
+            None => Session::Own(Box::new(convert::object(batch, view))),
+        });
+        let sessions: Vec<_> = sessions.collect();
         let total = page.total.unwrap_or(from + sessions.len() as u64);
         answer::object(200, &SessionList { from, total, sessions: &sessions })
     }
@@ -112,8 +119,12 @@ impl Dialect for DliDialect {
         names::is_project(written).then(|| Project::from(written))
     }
 
+    fn fields(&self) -> &'static [WireField] {
+        &FIELDS
+    }
+
     fn loss_of(&self, extension: &str, spec: &BatchSpec) -> Option<FieldClass> {
-        convert::loss_of(extension, spec)
+        fields::loss_of(extension, spec)
     }
 
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded> {
@@ -135,11 +146,11 @@ impl Dialect for DliDialect {
 
     fn encode(&self, head: &RequestHead, reply: &Reply<BatchId>) -> Response<Body> {
         match &reply.outcome {
-            Outcome::Submitted { batch, .. } => answer::object(200, &convert::object(batch, View::Created)),
+            Outcome::Submitted { batch, .. } => encode_batch(batch, View::Created),
             Outcome::Batch(batch) if head.route_name() == "state" => {
-                answer::object(200, &StateObject { id: batch.id.uuid.to_string(), state: state::word(batch.state) })
+                answer::object(200, &StateObject { id: batch.id.uuid.to_string(), state: shown::word(batch) })
             }
-            Outcome::Batch(batch) => answer::object(200, &convert::object(batch, View::Shown)),
+            Outcome::Batch(batch) => encode_batch(batch, View::Shown),
             Outcome::Page(page) => self.encode_list(head, page),
             Outcome::Log(id, log) => encode_log(id.uuid, log),
             Outcome::Controlled(controlled) => encode_cancel(head, controlled),
@@ -183,7 +194,17 @@ impl Dialect for DliDialect {
     }
 }
 
+fn encode_batch(batch: &Batch<BatchId>, view: View) -> Response<Body> {
+    match shown::object(batch) {
+        Some(native) => answer::json(200, native),
+        None => answer::object(200, &convert::object(batch, view)),
+    }
+}
+
 fn encode_log(id: Uuid, log: &Log) -> Response<Body> {
+    if let Some(native) = shown::log(id, log) {
+        return answer::json(200, native);
+    }
     // A stream is never asked for.
     let lines: &[String] = match &log.body {
         LogBody::Lines(lines) => lines,

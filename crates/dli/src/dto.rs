@@ -18,6 +18,7 @@ use std::borrow::Cow;
 
 use batchlingua_core::Conf;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// The body of a create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,14 +82,22 @@ pub(crate) struct BatchObject<'a> {
 pub(crate) struct SessionList<'a> {
     pub(crate) from: u64,
     pub(crate) total: u64,
-    pub(crate) sessions: &'a [BatchObject<'a>],
+    pub(crate) sessions: &'a [Session<'a>],
+}
+
+/// A row of a list: made here, or a DLI's own.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Session<'a> {
+    Own(Box<BatchObject<'a>>),
+    Native(Box<RawValue>),
 }
 
 /// A batch's state alone.
 #[derive(Debug, Serialize)]
-pub(crate) struct StateObject {
+pub(crate) struct StateObject<'a> {
     pub(crate) id: String,
-    pub(crate) state: &'static str,
+    pub(crate) state: &'a str,
 }
 
 /// A page of a log.

@@ -12,7 +12,7 @@
 use std::{fmt, time::Duration};
 
 use batchlingua_core::{
-    BackendName, Clash, Denial, DialectName, Error, ErrorKind, Missing, NativeError, Unproven, redact,
+    BackendName, Clash, Denial, DialectName, Error, ErrorKind, Missing, Unproven, redact,
 };
 use batchlingua_wire::{Answer, Body, RequestHead};
 use http::{Response, StatusCode, Uri, header};
@@ -309,5 +309,3 @@ impl About<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -6,16 +6,26 @@
 //! [`signature`] is public: whoever checks a signature, or signs towards a real DLI, needs the same texts.
 
 mod answer;
+mod backend;
 mod bind;
+mod client;
 mod convert;
 mod credentials;
 mod dialect;
 mod dto;
 mod echo;
 mod error;
+mod fields;
+mod logs;
+mod mapping;
 mod names;
+mod plan;
 mod query;
+mod seen;
+mod settings;
+mod shown;
 pub mod signature;
+mod signer;
 mod sizes;
 mod state;
 
@@ -29,9 +39,11 @@ mod support;
 use std::sync::Arc;
 
 use batchlingua_core::SystemClock;
-use batchlingua_wire::{Adapter, ConfigError, Dialect, Settings};
+use batchlingua_wire::{Adapter, ConfigError, Dialect, Opener, Settings};
 
-use crate::dialect::DliDialect;
+use crate::{dialect::DliDialect, settings::BackendSettings};
+
+pub use signer::DliSigner;
 
 /// Its name.
 const NAME: &str = "dli";
@@ -40,8 +52,8 @@ const NAME: &str = "dli";
 pub const ADAPTER: Adapter = Adapter {
     name: NAME,
     dialect: Some(make_dialect),
-    platform: None,
-    mappings: &[],
+    platform: Some(platform),
+    mappings: &[&mapping::MAPPING],
     counts_ids: false,
     relays: false,
     example: "url = \"https://dli.example.com\"\nproject_id = \"48cc2c48765f481480c7db940d6409d1\"",
@@ -78,6 +90,11 @@ impl FrontSettings {
 
 fn make_dialect(settings: Settings) -> Result<Arc<dyn Dialect>, Vec<ConfigError>> {
     Ok(Arc::new(DliDialect::new(FrontSettings::read(settings)?, Arc::new(SystemClock))))
+}
+
+fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
+    let settings = BackendSettings::read(settings)?;
+    Ok(Box::new(move |context| Box::pin(async move { backend::open(context, settings) })))
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@ pub(crate) fn batch_id(text: &str) -> Option<Uuid> {
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }
 
+/// Whether it can be a batch's id of a DLI's own: a uuid by its documentation, and in any case nothing that would be another path.
+pub(crate) fn is_native_id(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (1..=128).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +67,10 @@ mod tests {
             "",
         ] {
             assert_eq!(batch_id(text), None, "{text}");
+        }
+        assert!(is_native_id("5F0E7A52-1c3b-4d77-9a10-2b6f4c8d9e01") && is_native_id("7"));
+        for text in ["", "a/b", "..", "a b", "a%2Fb", "a?b", &long] {
+            assert!(!is_native_id(text), "{text}");
         }
     }
 }

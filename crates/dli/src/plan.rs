@@ -316,5 +316,3 @@ impl Serialize for Body {
     }
 }
 
-#[cfg(test)]
-mod tests;

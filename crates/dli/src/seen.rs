@@ -93,7 +93,7 @@ impl<'a> Object<'a> {
 
     /// Its id: a text that is not empty, and could be sent back.
     pub(crate) fn id(&self) -> Option<Cow<'a, str>> {
-        self.id.and_then(text).filter(|id| names::batch_id(id).is_some())
+        self.id.and_then(text).filter(|id| names::is_native_id(id))
     }
 
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
@@ -153,7 +153,6 @@ impl Reader {
 
     /// The backend's id of a batch: in its own project the batch's, in others with the project in front.
     pub(crate) fn native_id(&self, project: &Project, batch: &str) -> NativeId {
-        let batch = batch.to_ascii_lowercase();
         match &self.scope.own {
             Some(own) if own == project => batch.into(),
             Some(_) | None => format!("{project}/{batch}").into(),
@@ -287,5 +286,3 @@ fn times(object: &Object<'_>, state: BatchState) -> Times {
     Times { created, started, ended, modified }
 }
 
-#[cfg(test)]
-mod tests;

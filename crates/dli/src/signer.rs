@@ -14,8 +14,7 @@ use crate::signature::{DATE, Signable, date, payload_hash};
 pub(crate) const PROJECT: HeaderName = HeaderName::from_static("x-project-id");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 /// In the order of the alphabet, as they are signed.
-const SIGNED: [HeaderName; 5] =
-    [header::CONTENT_TYPE, header::HOST, PROJECT, HeaderName::from_static(DATE), SECURITY_TOKEN];
+const SIGNED: [&str; 5] = ["content-type", "host", "x-project-id", DATE, "x-security-token"];
 
 /// Signs as the holder of a key.
 pub struct DliSigner {
@@ -38,8 +37,7 @@ impl Signer for DliSigner {
         if let Some(token) = self.key.security_token.as_ref().and_then(security_token) {
             headers.insert(SECURITY_TOKEN, token);
         }
-        let signed: Vec<&str> =
-            SIGNED.iter().filter(|name| headers.contains_key(*name)).map(HeaderName::as_str).collect();
+        let signed: Vec<&str> = SIGNED.into_iter().filter(|name| headers.contains_key(*name)).collect();
         let signable = Signable {
             method: method.as_str(),
             path: uri.path(),

@@ -18,9 +18,14 @@ pub(crate) fn word(state: BatchState) -> &'static str {
     }
 }
 
+/// The word as the reference has it, whatever its capitals. `None`: it is none of the five.
+pub(crate) fn known(given: &str) -> Option<&'static str> {
+    WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(given))
+}
+
 /// The states that are shown by this word, whatever its capitals. `None`: it is no word.
 pub(crate) fn states(given: &str) -> Option<StateSet> {
-    let word_of = WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(given))?;
+    let word_of = known(given)?;
     Some(BatchState::ALL.into_iter().filter(|state| word(*state) == word_of).collect())
 }
 

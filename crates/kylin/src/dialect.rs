@@ -18,7 +18,9 @@ use crate::{
     dto::{Job2Page, JobPage},
     error::{self, PROJECT_BLANK, Refusal},
     face::{self, Face, Negotiated, Spoken},
-    list, log, period,
+    list, log,
+    native::{self, Extent, Words},
+    period,
     query::Parameters,
     session,
 };
@@ -128,6 +130,9 @@ impl KylinDialect {
 
     fn one(&self, head: &RequestHead, spoken: Spoken, batch: &Batch<BatchId>) -> Response<Body> {
         let shown = self.shown(batch, self.clock.now());
+        if let Some(native) = native::job(batch, spoken.face, Extent::Whole) {
+            return answer::data(head, spoken, &native);
+        }
         match spoken.face {
             Face::V4 => answer::data(head, spoken, &shown.whole_job()),
             Face::V2 => answer::data(head, spoken, &shown.job2()),
@@ -135,22 +140,30 @@ impl KylinDialect {
         }
     }
 
+    /// A row as its Kylin has it, else as it is made here.
+    fn row<'a, T>(&'a self, batch: &'a Batch<BatchId>, face: Face, now: Millis, make: fn(Shown<'a>) -> T) -> Words<T> {
+        native::job(batch, face, Extent::Row).map_or_else(|| Words::Ours(make(self.shown(batch, now))), Words::Native)
+    }
+
     fn many(&self, head: &RequestHead, spoken: Spoken, page: &Page<Arc<Batch<BatchId>>>) -> Response<Body> {
         let now = self.clock.now();
-        let rows = page.rows.iter().map(|batch| self.shown(batch, now));
+        let rows = &page.rows;
         let total = page.total.unwrap_or(page.rows.len() as u64);
         match spoken.face {
             Face::V4 => {
                 // It was decoded from the same query, so it can be read.
                 let (offset, limit) = list::page(spoken.face, &head.target.query).unwrap_or((0, 0));
-                let value = rows.map(|shown| shown.job()).collect();
+                let value = rows.iter().map(|batch| self.row(batch, Face::V4, now, |shown| shown.job())).collect();
                 answer::data(head, spoken, &JobPage { value, total_size: total, offset, limit })
             }
             Face::V2 => {
-                let jobs = rows.map(|shown| shown.job2()).collect();
+                let jobs = rows.iter().map(|batch| self.row(batch, Face::V2, now, |shown| shown.job2())).collect();
                 answer::data(head, spoken, &Job2Page { jobs, size: total })
             }
-            Face::Legacy => answer::data(head, spoken, &rows.map(|shown| shown.instance()).collect::<Vec<_>>()),
+            Face::Legacy => {
+                let rows = rows.iter().map(|batch| self.row(batch, Face::Legacy, now, |shown| shown.instance()));
+                answer::data(head, spoken, &rows.collect::<Vec<_>>())
+            }
         }
     }
 
@@ -171,9 +184,10 @@ impl KylinDialect {
         let spoken = self.spoken(head);
         match &reply.outcome {
             Outcome::Submitted { batch, .. } => self.one(head, spoken, batch),
-            Outcome::Batch(batch) if head.route_name() == "detail" => {
-                answer::data(head, spoken, &self.shown(batch, self.clock.now()).steps())
-            }
+            Outcome::Batch(batch) if head.route_name() == "detail" => match native::steps(batch) {
+                Some(steps) => answer::data(head, spoken, &steps),
+                None => answer::data(head, spoken, &self.shown(batch, self.clock.now()).steps()),
+            },
             Outcome::Batch(batch) => self.one(head, spoken, batch),
             Outcome::Page(page) => self.many(head, spoken, page),
             Outcome::Log(_, log) if head.route_name() == "log" => log::encode_file(head, &self.settings, Some(log)),
@@ -184,7 +198,7 @@ impl KylinDialect {
 
     fn failed(&self, head: &RequestHead, error: &Error) -> Response<Body> {
         let spoken = self.spoken(head);
-        let is_own = error.native.as_ref().is_some_and(|native| native.dialect == self.name);
+        let is_own = error.native.as_ref().is_some_and(|native| error::is_of_face(native, spoken.face));
         match (&error.kind, head.route_name(), spoken.face) {
             _ if is_own => error::encode(head, spoken, error),
             (ErrorKind::NotFound(Missing::Batch(_)), "output", Face::V2) => {

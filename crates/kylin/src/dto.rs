@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::native::Words;
+
 /// Around every answer of v4 and v2.
 #[derive(Debug, Serialize)]
 pub(crate) struct Envelope<T> {
@@ -48,7 +50,7 @@ pub(crate) struct FrameworkError<'a> {
 /// A page of v4.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobPage<'a> {
-    pub(crate) value: Vec<Job<'a>>,
+    pub(crate) value: Vec<Words<Job<'a>>>,
     pub(crate) total_size: u64,
     pub(crate) offset: i32,
     pub(crate) limit: i32,
@@ -57,7 +59,7 @@ pub(crate) struct JobPage<'a> {
 /// A page of v2.
 #[derive(Debug, Serialize)]
 pub(crate) struct Job2Page<'a> {
-    pub(crate) jobs: Vec<Job2<'a>>,
+    pub(crate) jobs: Vec<Words<Job2<'a>>>,
     pub(crate) size: u64,
 }
 
@@ -202,7 +204,7 @@ pub(crate) struct StepOutput<'a> {
     pub(crate) job_id: &'a str,
     pub(crate) step_id: &'a str,
     #[serde(rename = "cmd_output")]
-    pub(crate) cmd_output: String,
+    pub(crate) cmd_output: Words<String>,
     /// Of v2 only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nodes: Option<[(); 0]>,

@@ -9,7 +9,7 @@ use batchlingua_core::{
     Action, BatchId, BatchState, Clash, Controlled, Denial, DialectName, Effect, Error, ErrorKind, Fault, Missing,
     NativeError, Unproven, redact,
 };
-use batchlingua_wire::{Body, RequestHead, java};
+use batchlingua_wire::{Body, NativeObject, RequestHead, java};
 use http::{Response, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -149,15 +149,30 @@ fn error_object(code: Code, text: &str, url: String) -> ErrorObject {
 /// A failure in Kylin's words. Its own answer, where there is one, goes out as it is.
 pub(crate) fn encode(head: &RequestHead, spoken: Spoken, error: &Error) -> Response<Body> {
     let mut response = match &error.native {
-        Some(own) if own.dialect.as_str() == NAME => {
-            answer::plain(own.status, Some(&own.content_type), own.body.clone())
-        }
+        Some(own) if is_of_face(own, spoken.face) => as_told(head, spoken, own),
         _ => encode_kind(head, spoken, error),
     };
     if let Some(seconds) = error.kind.retry_after_seconds() {
         answer::put(response.headers_mut(), header::RETRY_AFTER, &seconds.to_string());
     }
     response
+}
+
+/// Whether this is how a Kylin fails in this face: the older ones have no codes.
+pub(crate) fn is_of_face(own: &NativeError, face: Face) -> bool {
+    let object = NativeObject::read(&own.body).filter(|_| own.dialect.as_str() == NAME);
+    let has_code = object.map(|object| object.get("error_code").is_some());
+    match face {
+        Face::V4 | Face::V2 => has_code == Some(true),
+        Face::Legacy => has_code == Some(false),
+    }
+}
+
+/// As the Kylin says it, but for the address that was asked: its client has asked here.
+fn as_told(head: &RequestHead, spoken: Spoken, own: &NativeError) -> Response<Body> {
+    let url = serde_json::to_string(&address(head)).expect("a text can be written as JSON");
+    let body = NativeObject::read(&own.body).map(|object| object.with(&[("url", url.into())]));
+    answer::plain(own.status, Some(spoken.content_type), body.unwrap_or_default())
 }
 
 fn encode_kind(head: &RequestHead, spoken: Spoken, error: &Error) -> Response<Body> {
@@ -257,7 +272,9 @@ pub(crate) fn of_controlled(head: &RequestHead, spoken: Spoken, one: &Controlled
         Ok(Effect::Accepted | Effect::Ended(_) | Effect::AlreadyEnded(_) | Effect::NothingToDo) => return None,
         Err(error) => error,
     };
+    let own = error.native.as_ref().filter(|own| is_of_face(own, spoken.face));
     Some(match (&error.kind, head.route_name()) {
+        _ if let Some(own) = own => as_told(head, spoken, own),
         (ErrorKind::IllegalState { state, .. }, "forget" | "drop") => {
             let status = Status::of(*state).name();
             let text = format!("job {id} is {status} and cannot be dropped: discard it first");

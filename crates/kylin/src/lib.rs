@@ -11,17 +11,27 @@
 //! may be a project, so two that differ in capitals are two. And a page has at most 10,000 rows.
 
 mod answer;
+mod backend;
+mod client;
 mod control;
 mod convert;
 mod dialect;
+mod door;
 mod dto;
 mod error;
 mod face;
+mod lines;
 mod list;
 mod log;
+mod mapping;
+mod native;
 mod period;
+mod projects;
 mod query;
+mod refusal;
+mod seen;
 mod session;
+mod settings;
 mod state;
 
 #[cfg(test)]
@@ -36,9 +46,9 @@ mod support;
 use std::sync::Arc;
 
 use batchlingua_core::SystemClock;
-use batchlingua_wire::{Adapter, ConfigError, Dialect, Settings};
+use batchlingua_wire::{Adapter, Client, ConfigError, Dialect, Opener, Platform, Settings};
 
-use crate::{dialect::KylinDialect, list::LegacyVersion};
+use crate::{backend::KylinBackend, dialect::KylinDialect, list::LegacyVersion, settings::BackendSettings};
 
 /// Its name.
 const NAME: &str = "kylin";
@@ -47,8 +57,8 @@ const NAME: &str = "kylin";
 pub const ADAPTER: Adapter = Adapter {
     name: NAME,
     dialect: Some(make_dialect),
-    platform: None,
-    mappings: &[],
+    platform: Some(platform),
+    mappings: &[&mapping::MAPPING],
     counts_ids: false,
     relays: false,
     example: "url = \"http://127.0.0.1:7070\"",
@@ -95,6 +105,16 @@ impl FrontSettings {
 
 fn make_dialect(settings: Settings) -> Result<Arc<dyn Dialect>, Vec<ConfigError>> {
     Ok(Arc::new(KylinDialect::new(FrontSettings::read(settings)?, Arc::new(SystemClock))))
+}
+
+fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
+    let settings = BackendSettings::read(settings)?;
+    Ok(Box::new(move |open| {
+        Box::pin(async move {
+            let http = Client::new(open.name, &settings.client, None)?;
+            Ok(Platform::new(Arc::new(KylinBackend::new(http, &settings, open.clock))))
+        })
+    }))
 }
 
 #[cfg(test)]

@@ -9,13 +9,14 @@ use crate::{
     dto::StepOutput,
     error::Refusal,
     face::{Face, Spoken},
+    native::{self, Words},
     query::Parameters,
 };
 
 /// Lines of each end that `output` shows.
-const ENDS: u32 = 100;
+pub(crate) const ENDS: u32 = 100;
 /// What stands where lines are left out.
-const DIVIDER: &str = "================================================================";
+pub(crate) const DIVIDER: &str = "================================================================";
 /// What stands where there is no log.
 pub(crate) const NOTHING: &str = "There is no output of this step.";
 const FILE: &str = "application/octet-stream";
@@ -48,10 +49,12 @@ fn asked(head: &RequestHead, lines: Lines) -> Option<Operation<BatchRef>> {
 
 /// The answer to `output`.
 pub(crate) fn encode_output(head: &RequestHead, spoken: Spoken, log: Option<&Log>) -> Response<Body> {
+    let native = native::output(log.and_then(|log| log.native.as_ref()));
     // A stream is never asked for.
-    let cmd_output = match log.map(|log| (&log.body, log)) {
-        Some((LogBody::Lines(lines), log)) => with_divider(lines, log.from, log.total),
-        Some((LogBody::Stream(_), _)) | None => NOTHING.to_owned(),
+    let cmd_output = match (native, log.map(|log| (&log.body, log))) {
+        (Some(native), _) => Words::Native(native),
+        (None, Some((LogBody::Lines(lines), log))) => Words::Ours(with_divider(lines, log.from, log.total)),
+        (None, Some((LogBody::Stream(_), _)) | None) => Words::Ours(NOTHING.to_owned()),
     };
     let nodes = (spoken.face == Face::V2).then_some([]);
     let output = StepOutput { job_id: head.param(0), step_id: head.param(1), cmd_output, nodes };

@@ -133,6 +133,30 @@ impl Status {
     }
 }
 
+/// The state that a Kylin's word for a job means. `None`: a word that is not known, or that no job has; such a job is taken to live.
+pub(crate) fn meant(word: &str) -> Option<BatchState> {
+    match Status::of_name(word)? {
+        Status::New | Status::Pending => Some(BatchState::Queued),
+        Status::Starting => Some(BatchState::Starting),
+        Status::Running | Status::Stopping => Some(BatchState::Running),
+        Status::Stopped => Some(BatchState::Paused),
+        Status::Finished => Some(BatchState::Succeeded),
+        Status::Error | Status::LaunchingError => Some(BatchState::Failed),
+        Status::Discarded | Status::Suicidal => Some(BatchState::Cancelled),
+        Status::Skip | Status::Warning => None,
+    }
+}
+
+/// The same of a step, which has words of its own.
+pub(crate) fn meant_of_step(word: &str) -> BatchState {
+    match word {
+        "SKIP" | "WARNING" => BatchState::Succeeded,
+        "WAITING" => BatchState::Queued,
+        "KILLED" => BatchState::Cancelled,
+        _ => meant(word).unwrap_or(BatchState::Running),
+    }
+}
+
 /// The states in which jobs that a client names may be acted on.
 pub(crate) fn legal(action: Action) -> StateSet {
     BatchState::ALL.into_iter().filter(|state| Status::of(*state).allows(action)).collect()
@@ -173,6 +197,25 @@ mod tests {
             assert_eq!((Status::of_name(status.name()), Status::of_code(status.code())), (Some(status), Some(status)));
         }
         assert_eq!((Status::of_name("running"), Status::of_code(3)), (None, None));
+    }
+
+    #[test]
+    fn what_a_kylin_says_is_read_as_what_is_shown_for_it() {
+        for state in BatchState::ALL {
+            let read = meant(Status::of(state).name());
+            let wanted = match state {
+                BatchState::Starting => BatchState::Queued,
+                BatchState::Unknown => BatchState::Failed,
+                state => state,
+            };
+            assert_eq!(read, Some(wanted), "{state}");
+        }
+        assert_eq!(meant("SUICIDAL"), Some(BatchState::Cancelled), "its target is gone");
+        for strange in ["SKIP", "WARNING", "running", "SUSPENDED", ""] {
+            assert_eq!(meant(strange), None, "{strange}");
+        }
+        let steps = ["SKIP", "WARNING", "WAITING", "KILLED", "RUNNING", "SUSPENDED"].map(meant_of_step);
+        assert_eq!(steps.map(BatchState::as_str), ["succeeded", "succeeded", "queued", "cancelled", "running", "running"]);
     }
 
     #[test]

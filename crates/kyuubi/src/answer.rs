@@ -74,7 +74,12 @@ pub(crate) fn accepts(head: &RequestHead, wanted: &str) -> bool {
 
 /// An answer in JSON.
 pub(crate) fn object(head: &RequestHead, status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let mut response = plain(status, JSON, to_vec(value));
+    json(head, status, to_vec(value))
+}
+
+/// The same of JSON that is written already.
+pub(crate) fn json(head: &RequestHead, status: StatusCode, text: Vec<u8>) -> Response<Body> {
+    let mut response = plain(status, JSON, text);
     let charset = accepted(head, JSON).filter(|_| status.is_success()).and_then(charset);
     if let Some(value) = charset.and_then(|charset| HeaderValue::try_from(format!("{JSON};charset={charset}")).ok()) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
@@ -89,11 +94,11 @@ fn charset(entry: &str) -> Option<String> {
         .map(|(_, value)| value.trim().to_lowercase())
 }
 
-/// An answer as it stands.
+/// An answer as it stands. A Kyuubi of 1.6 has errors of no type.
 pub(crate) fn plain(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
-    if let Ok(value) = HeaderValue::from_str(content_type) {
+    if let Some(value) = HeaderValue::from_str(content_type).ok().filter(|value| !value.is_empty()) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
     response

@@ -37,6 +37,9 @@ const SAID_BY_MACHINES: [&str; 6] = [
 ];
 const SESSION_NAME: &str = "kyuubi.session.name";
 const QUEUE: &str = "spark.yarn.queue";
+/// Every key of a conf that becomes something else than a pair of the conf.
+#[cfg(test)]
+pub(crate) const TAKEN_KEYS: [&[&str]; 3] = [&[BATCH_ID, SESSION_NAME, QUEUE], &PROXY_USER, &SAID_BY_MACHINES];
 /// In front of the names of Kyuubi's own keys.
 const OWN_KEY: &str = "kyuubi.";
 /// The extension that lists the keys of the conf as their client wrote them, where something was put in front of them: a Kyuubi gets them so.
@@ -293,8 +296,10 @@ mod tests {
 
     #[test]
     fn what_no_kyuubi_knows_is_kept_and_cannot_pass_for_what_it_knows() {
-        let spec = of(r#"{"batchType":"PYSPARK","resource":"/a.py","proxyUser":"root","kyuubi.session.proxy.user":"root","x":[1.50, {}],
-            "conf":{"foo":"1","spark.a":"2","hadoop.b":"3"}}"#);
+        let spec = of(
+            r#"{"batchType":"PYSPARK","resource":"/a.py","proxyUser":"root","kyuubi.session.proxy.user":"root","x":[1.50, {}],
+            "conf":{"foo":"1","spark.a":"2","hadoop.b":"3"}}"#,
+        );
         let spec = spec.expect("a submit");
         let kept: Vec<_> = spec.extensions.iter().map(|kept| (kept.name.as_str(), kept.value.as_str())).collect();
         assert_eq!(kept, [("conf", r#"["foo","hadoop.b"]"#), ("proxyUser", "\"root\""), ("x", "[1.50, {}]")]);

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Action, Batch, BatchId, BatchRef, BatchState, Controlled, Credentials, Detail, DialectName, Effect, Error,
-    ErrorKind, Lines, Log, LogBody, LogQuery, LogSource, Operation, Outcome, Page, Reply, Result, Selection,
-    Submission, Uuid,
+    Action, Batch, BatchId, BatchRef, BatchSpec, BatchState, Controlled, Credentials, Detail, DialectName, Effect,
+    Error, ErrorKind, FieldClass, Lines, Log, LogBody, LogQuery, LogSource, Operation, Outcome, Page, Reply, Result,
+    Selection, Submission, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, java::bad_message,
+    Body, BodyKind, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, WireField,
+    java::{bad_message, to_vec},
 };
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
@@ -22,10 +23,8 @@ use crate::{
     convert::{self, Shown},
     credentials,
     cursors::Cursors,
-    dto::{
-        BatchInfo, BatchObject, CloseBatchResponse, GetBatchesResponse, Message, OperationLog, VersionInfo, WebUiConfig,
-    },
-    error, ids, instance, upload,
+    dto::{BatchInfo, CloseBatchResponse, Message, OperationLog, VersionInfo, WebUiConfig},
+    error, fields, ids, instance, native, upload,
     window::{self, LogWindow},
 };
 
@@ -81,16 +80,25 @@ impl KyuubiDialect {
         Ok(Operation::Log(BatchRef::Uuid(batch), query))
     }
 
-    fn object<'a>(&self, head: &'a RequestHead, batch: &'a Batch<BatchId>, info: BatchInfo) -> BatchObject<'a> {
-        let instance = instance::of(&head.face);
-        convert::object(batch, Shown { instance, is_strict: self.is_strict, info })
+    /// A batch: in its Kyuubi's own words, where it runs on one.
+    fn object(&self, head: &RequestHead, batch: &Batch<BatchId>, info: BatchInfo) -> Vec<u8> {
+        let shown = Shown { instance: instance::of(&head.face), is_strict: self.is_strict, info };
+        native::object(batch, &shown).unwrap_or_else(|| to_vec(&convert::object(batch, shown)))
     }
 
     fn encode_list(&self, head: &RequestHead, page: &Page<Arc<Batch<BatchId>>>) -> Response<Body> {
         // It was decoded from the same query, so it can be read.
         let from = window::list_from(&head.target.query).unwrap_or(0);
-        let batches: Vec<_> = page.rows.iter().map(|batch| self.object(head, batch, BatchInfo::Nothing)).collect();
-        answer::object(head, StatusCode::OK, &GetBatchesResponse { from, total: batches.len(), batches })
+        // How many there are in all a Kyuubi does not say: the total is that of the page.
+        let mut text = format!("{{\"from\":{from},\"total\":{},\"batches\":[", page.rows.len()).into_bytes();
+        for (at, batch) in page.rows.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            text.extend(self.object(head, batch, BatchInfo::Nothing));
+        }
+        text.extend(b"]}");
+        answer::json(head, StatusCode::OK, text)
     }
 
     fn encode_log(&self, head: &RequestHead, id: &BatchId, log: &Log) -> Response<Body> {
@@ -117,6 +125,14 @@ impl Dialect for KyuubiDialect {
 
     fn claims(&self, head: &RequestHead) -> bool {
         is_api(head)
+    }
+
+    fn fields(&self) -> &'static [WireField] {
+        &fields::FIELDS
+    }
+
+    fn loss_of(&self, extension: &str, _: &BatchSpec) -> Option<FieldClass> {
+        fields::loss_of(extension)
     }
 
     fn ownership(&self) -> Ownership {
@@ -159,7 +175,7 @@ impl Dialect for KyuubiDialect {
     }
 
     fn encode(&self, head: &RequestHead, reply: &Reply<BatchId>) -> Response<Body> {
-        let batch = |batch, info| answer::object(head, StatusCode::OK, &self.object(head, batch, info));
+        let batch = |batch, info| answer::json(head, StatusCode::OK, self.object(head, batch, info));
         match &reply.outcome {
             Outcome::Submitted { batch: known, replayed: true } => batch(known, BatchInfo::Duplicated),
             Outcome::Submitted { batch: new, replayed: false } => batch(new, BatchInfo::Nothing),

@@ -29,6 +29,22 @@ pub(crate) const MAPPER: Mapper = Mapper {
 pub(crate) const MEMBERS: [&str; 7] =
     ["batchType", "resource", "className", "name", "conf", "args", "extraResourcesMap"];
 
+/// Of a batch, as long as there were no others: what clients of 1.6 know.
+pub(crate) const FIRST_MEMBERS: [&str; 12] = [
+    "id",
+    "user",
+    "batchType",
+    "name",
+    "appId",
+    "appUrl",
+    "appState",
+    "appDiagnostic",
+    "kyuubiInstance",
+    "state",
+    "createTime",
+    "endTime",
+];
+
 /// Keys and values in the order of the document, each key once.
 pub(crate) type Pairs = Vec<(String, Option<String>)>;
 
@@ -111,15 +127,6 @@ impl Serialize for BatchInfo {
             }
         }
     }
-}
-
-/// A page of batches.
-#[derive(Debug, Serialize)]
-pub(crate) struct GetBatchesResponse<'a> {
-    pub(crate) from: i32,
-    /// The rows of this page: Kyuubi does not say how many there are in all.
-    pub(crate) total: usize,
-    pub(crate) batches: Vec<BatchObject<'a>>,
 }
 
 /// Lines of a log.

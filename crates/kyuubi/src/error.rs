@@ -84,13 +84,11 @@ fn native(
 
 /// A failure in Kyuubi's words. Kyuubi's own answer, where there is one, goes out as it is.
 pub(crate) fn encode(head: &RequestHead, error: &Error) -> Response<Body> {
-    let mut response = match &error.native {
-        Some(own) if own.dialect.as_str() == NAME => {
-            let status = StatusCode::from_u16(own.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            answer::plain(status, &own.content_type, own.body.clone())
-        }
-        _ => encode_kind(head, error),
-    };
+    if let Some(own) = error.native.as_ref().filter(|own| own.dialect.as_str() == NAME) {
+        let status = StatusCode::from_u16(own.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return answer::plain(status, &own.content_type, own.body.clone());
+    }
+    let mut response = encode_kind(head, error);
     if let Some(seconds) = error.kind.retry_after_seconds() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

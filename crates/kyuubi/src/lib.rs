@@ -4,23 +4,39 @@
 //! whose text people and programs search. It differs where Kyuubi is the worse for it: a refused submit leaves nothing behind, an id in
 //! capitals is the same id and cancels nobody's batch, a DELETE keeps the log and tells no stored conf, and no credential is echoed.
 //! Sessions, operations, administration and the OpenAPI document are not there.
+//!
+//! And Kyuubi as a platform, from 1.6 to 1.12 ([`backend`]).
 
 mod answer;
+mod backend;
 mod bind;
+mod client;
 mod convert;
 mod credentials;
 mod cursors;
 mod dialect;
 mod dto;
 mod error;
+mod fields;
+mod form;
 mod ids;
 mod instance;
+mod lines;
+mod mapping;
+mod native;
+mod plan;
+mod refusal;
+mod seen;
+mod settings;
 mod state;
 mod upload;
+mod version;
 mod window;
 
 #[cfg(test)]
 mod behaviour;
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
@@ -28,9 +44,9 @@ mod recorded;
 
 use std::sync::Arc;
 
-use batchlingua_wire::{Adapter, ConfigError, Dialect, Settings};
+use batchlingua_wire::{Adapter, ConfigError, Dialect, Opener, Platform, Settings};
 
-use crate::dialect::KyuubiDialect;
+use crate::{backend::KyuubiBackend, dialect::KyuubiDialect, settings::BackendSettings, version::Version};
 
 /// Its name.
 const NAME: &str = "kyuubi";
@@ -39,8 +55,8 @@ const NAME: &str = "kyuubi";
 pub const ADAPTER: Adapter = Adapter {
     name: NAME,
     dialect: Some(make_dialect),
-    platform: None,
-    mappings: &[],
+    platform: Some(platform),
+    mappings: &[&mapping::MAPPING],
     counts_ids: false,
     relays: false,
     example: "url = \"http://127.0.0.1:10099\"",
@@ -67,7 +83,7 @@ impl FrontSettings {
             json_depth: usize::try_from(settings.integer("json_depth", 64, 1..=1_000)).unwrap_or(64),
             max_body: usize::try_from(settings.bytes("max_body", 16 << 20)).unwrap_or(usize::MAX),
         };
-        if numbers(&read.version).is_none() {
+        if Version::parse(&read.version).is_none() {
             settings.fault("version", "must begin with three numbers, such as \"1.12.0\": clients parse it");
         }
         settings.finish().map(|()| read)
@@ -75,19 +91,22 @@ impl FrontSettings {
 
     /// Whether it is as old as the clients that fail on a member that they do not know.
     fn is_strict(&self) -> bool {
-        numbers(&self.version).is_some_and(|version| version < (1, 7))
+        Version::parse(&self.version).is_some_and(|version| version < Version::IDS)
     }
-}
-
-/// Major and minor of a version with three parts.
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.splitn(3, '.');
-    let (major, minor) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    parts.next()?.starts_with(|c: char| c.is_ascii_digit()).then_some((major, minor))
 }
 
 fn make_dialect(settings: Settings) -> Result<Arc<dyn Dialect>, Vec<ConfigError>> {
     Ok(Arc::new(KyuubiDialect::new(FrontSettings::read(settings)?)))
+}
+
+fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
+    let settings = BackendSettings::read(settings)?;
+    Ok(Box::new(move |open| {
+        Box::pin(async move {
+            let backend = KyuubiBackend::new(open.name, settings)?;
+            Ok(Platform::new(Arc::new(backend)))
+        })
+    }))
 }
 
 #[cfg(test)]

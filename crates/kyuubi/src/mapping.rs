@@ -66,11 +66,7 @@ pub(crate) const MAPPING: Mapping = Mapping {
         Line { field: Field::ExecutorMemory, place: Place::Conf("spark.executor.memory"), note: "" },
         Line { field: Field::ExecutorCores, place: Place::Conf("spark.executor.cores"), note: "" },
         Line { field: Field::Executors, place: Place::Conf("spark.executor.instances"), note: "" },
-        Line {
-            field: Field::Queue,
-            place: Place::Conf("spark.yarn.queue"),
-            note: "on Kubernetes it means nothing",
-        },
+        Line { field: Field::Queue, place: Place::Conf("spark.yarn.queue"), note: "on Kubernetes it means nothing" },
         Line { field: Field::Name, place: Place::Member(BATCH_NAME), note: "" },
     ],
     conf: &[

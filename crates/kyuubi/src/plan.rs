@@ -69,11 +69,12 @@ pub(crate) fn plan(intent: &Intent, version: Version, settings: &BackendSettings
     let is_python = batch_type == PYTHON;
     let holds = |when: &str| when == IS_PYTHON && is_python;
     let mut load = MAPPING.load_where(spec, &intent.dialect, &settings.paths, &holds)?;
-    let others = can.take_extensions(&mut load)?;
+    let (others, written) = can.take_extensions(&mut load)?;
     if version.takes_ids() {
         load.conf.set(BATCH_ID, intent.marker.uuid.to_string());
     }
-    let uploads = can.uploads(&intent.files, &mut load.fates)?;
+    let mut uploads = can.uploads(&intent.files, &mut load.fates)?;
+    uploads.iter_mut().flat_map(|upload| &mut upload.keys).for_each(|key| *key = written.of(key).to_owned());
     let resource = text(&load, RESOURCE);
     if resource.is_none() {
         return Err(Error::invalid("file", "a batch needs the file that is to run"));
@@ -168,23 +169,25 @@ impl Target<'_> {
             return Ok(());
         };
         let kind = ErrorKind::InvalidRequest { field: "conf".to_owned(), fault: Fault::NotAllowed };
-        let message =
-            format!("a Kyuubi cannot watch a batch whose spark.master is '{master}': leave it out, or name yarn or k8s");
+        let message = format!(
+            "a Kyuubi cannot watch a batch whose spark.master is '{master}': leave it out, or name yarn or k8s"
+        );
         Err(Error::new(kind, message))
     }
 
     /// Fields of Kyuubi clients that the model does not know: keys of Kyuubi's own go back into the conf, keys that the front has put `spark.` in
     /// front of are sent as they were written, and members that no Kyuubi knows yet are sent where it passes over what it does not know.
-    fn take_extensions(&self, load: &mut Load) -> Result<Vec<(String, Box<RawValue>)>> {
-        let mut members = Vec::new();
+    fn take_extensions(&self, load: &mut Load) -> Result<(Vec<(String, Box<RawValue>)>, AsWritten)> {
+        let (mut members, mut written) = (Vec::new(), AsWritten::default());
         let unreadable = |name: &str| Error::internal(format!("the extension '{name}' is not what the front writes"));
         for (name, value) in std::mem::take(&mut load.extensions) {
             if convert::is_own_key(&name) {
                 let value: String = serde_json::from_str(&value).map_err(|_| unreadable(&name))?;
                 load.conf.set(name, value);
             } else if name == convert::AS_WRITTEN {
-                let written: Vec<String> = serde_json::from_str(&value).map_err(|_| unreadable(&name))?;
-                load.conf = as_written(&load.conf, &written);
+                written = AsWritten::read(&value).ok_or_else(|| unreadable(&name))?;
+                load.conf =
+                    load.conf.iter().map(|(key, value)| (written.of(key).to_owned(), value.to_owned())).collect();
             } else if self.version.is_lenient() {
                 let value = RawValue::from_string(value).map_err(|_| unreadable(&name))?;
                 members.push((name, value));
@@ -193,7 +196,7 @@ impl Target<'_> {
                 fate.treatment = Treatment::Computed(format!("not sent: {why}"));
             }
         }
-        Ok(members)
+        Ok((members, written))
     }
 
     fn uploads(&self, files: &[Payload], fates: &mut Vec<Fate>) -> Result<Vec<Upload>> {
@@ -228,11 +231,19 @@ fn is_extension(fate: &Fate, name: &str) -> bool {
     fate.field == Field::Extension && fate.part.as_deref() == Some(name)
 }
 
-/// The conf with these keys in the place of what the front has made of them.
-fn as_written(conf: &Conf, written: &[String]) -> Conf {
-    let made: BTreeMap<_, _> = written.iter().map(|key| (convert::spark_key(key), key.as_str())).collect();
-    let key = |key: &str| made.get(key).copied().unwrap_or(key).to_owned();
-    conf.iter().map(|(name, value)| (key(name), value.to_owned())).collect()
+/// Keys of the conf that the front has put something in front of, each with what its client wrote.
+#[derive(Debug, Default)]
+struct AsWritten(BTreeMap<String, String>);
+
+impl AsWritten {
+    fn read(value: &str) -> Option<Self> {
+        let keys: Vec<String> = serde_json::from_str(value).ok()?;
+        Some(Self(keys.into_iter().map(|key| (convert::spark_key(&key).into_owned(), key)).collect()))
+    }
+
+    fn of<'a>(&'a self, key: &'a str) -> &'a str {
+        self.0.get(key).map_or(key, String::as_str)
+    }
 }
 
 fn tell_uploads(uploads: &[Upload], fates: &mut Vec<Fate>) {
@@ -275,3 +286,6 @@ pub(crate) fn keys_of(purpose: &Purpose) -> &[String] {
         Purpose::Application | Purpose::Unsaid => &[],
     }
 }
+
+#[cfg(test)]
+mod tests;

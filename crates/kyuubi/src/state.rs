@@ -1,6 +1,6 @@
-//! A batch's states in Kyuubi's words, and the words of a filter.
+//! A batch's states in Kyuubi's words, and back, and the words of a filter.
 //!
-//! `INITIALIZED`, `TIMEOUT` and `CLOSED` are never shown: older clients do not know them. `appState` refines and
+//! `INITIALIZED`, `TIMEOUT` and `CLOSED` are never shown of other platforms' batches: older clients do not know them. `appState` refines and
 //! decides nothing.
 
 use batchlingua_core::{BatchState, StateSet};
@@ -17,6 +17,29 @@ pub(crate) fn word(state: BatchState) -> &'static str {
         BatchState::Failed | BatchState::Unknown => "ERROR",
         BatchState::Cancelled => "CANCELED",
     }
+}
+
+/// What a Kyuubi's own words mean. `None`: it is a word that is not known here, and so no end.
+///
+/// `NOT_FOUND` is what the resource manager says of an application that it shows not yet, or no more: no end either.
+pub(crate) fn read(word: &str, app_word: Option<&str>) -> Option<BatchState> {
+    Some(match (word, app_word) {
+        // Stored, and not picked yet.
+        ("INITIALIZED", _) => BatchState::Queued,
+        ("PENDING", _) => BatchState::Starting,
+        // It has an application, which the resource manager lets wait.
+        ("RUNNING", Some("PENDING")) => BatchState::Starting,
+        ("RUNNING", _) => BatchState::Running,
+        ("FINISHED", _) => BatchState::Succeeded,
+        ("ERROR", _) => BatchState::Failed,
+        ("CANCELED", _) => BatchState::Cancelled,
+        _ => return None,
+    })
+}
+
+/// Whether the resource manager itself says that an application is over.
+pub(crate) fn is_app_end(app_word: Option<&str>) -> bool {
+    matches!(app_word, Some("FINISHED" | "FAILED" | "KILLED"))
 }
 
 /// What a client is shown as `appState`: the application's own state. Where the platform shows no application, as with processes of this
@@ -43,6 +66,40 @@ pub(crate) fn named(filter: &str) -> Option<StateSet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_read_by_the_state_and_an_unknown_one_is_no_end() {
+        for (word, app_word, state) in [
+            ("INITIALIZED", None, BatchState::Queued),
+            ("PENDING", None, BatchState::Starting),
+            ("PENDING", Some("RUNNING"), BatchState::Starting),
+            ("PENDING", Some("NOT_FOUND"), BatchState::Starting),
+            ("RUNNING", Some("PENDING"), BatchState::Starting),
+            ("RUNNING", Some("NOT_FOUND"), BatchState::Running),
+            ("RUNNING", Some("FINISHED"), BatchState::Running),
+            ("FINISHED", Some("NOT_FOUND"), BatchState::Succeeded),
+            ("ERROR", Some("KILLED"), BatchState::Failed),
+            ("ERROR", Some("UNKNOWN"), BatchState::Failed),
+            ("CANCELED", Some("RUNNING"), BatchState::Cancelled),
+        ] {
+            assert_eq!(read(word, app_word), Some(state), "{word} {app_word:?}");
+        }
+        for unknown in ["TIMEOUT", "CLOSED", "running", "", "RECOVERING"] {
+            assert_eq!(read(unknown, Some("FINISHED")), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back_as_the_same_state() {
+        for state in BatchState::ALL {
+            let seen = read(word(state), app_word(state, true)).expect("a known word");
+            match state {
+                BatchState::Queued | BatchState::Paused => assert_eq!(seen, BatchState::Starting),
+                BatchState::Unknown => assert_eq!(seen, BatchState::Failed),
+                _ => assert_eq!(seen, state),
+            }
+        }
+    }
 
     #[test]
     fn every_state_is_found_by_the_word_that_it_is_shown_with() {

@@ -4,8 +4,8 @@
 use std::{io::Read, sync::Arc};
 
 use batchlingua_core::{
-    Batch, BatchId, BatchRef, BatchSpec, BatchState, Lines, Log, Notes, Operation, Outcome, Page, Principal,
-    Reply, Uuid,
+    Batch, BatchId, BatchRef, BatchSpec, BatchState, Lines, Log, Notes, Operation, Outcome, Page, Principal, Reply,
+    Uuid,
 };
 use batchlingua_wire::{Coding, Dialect, Face, Miss, RequestHead, encode_body};
 use flate2::read::GzDecoder;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    convert::marker_name,
+    names,
     recorded::{Answer, Made, dialect, face, fixtures, make, our_answer, recorded_answer},
 };
 
@@ -219,8 +219,9 @@ fn who_asked_is_shown_only_if_it_was_proved_and_a_made_name_never() {
     let ana = |verified| Some(Principal { name: "ana".into(), verified });
     assert_eq!(shown(None, ana(false)), json!([7, null, null, null]));
     assert_eq!(shown(Some("n".to_owned()), ana(true)), json!([7, "n", "ana", "bo"]));
-    assert_eq!(shown(Some(marker_name(Uuid::from_u128(7))), None), json!([7, null, null, null]));
-    assert_eq!(shown(Some(marker_name(Uuid::from_u128(8))), None)[1], json!(marker_name(Uuid::from_u128(8))));
+    assert_eq!(shown(Some(names::made(Uuid::from_u128(7))), None), json!([7, null, null, null]));
+    // Another proxy's.
+    assert_eq!(shown(Some(names::made(Uuid::from_u128(8))), None)[1], json!(null));
 }
 
 #[test]

@@ -5,15 +5,13 @@
 //! its backend's to say, so that check, and whether the name is free, come after these. A path without a scheme is
 //! read as Livy reads it: as a URI whose host and query are dropped.
 
-use batchlingua_core::{
-    Batch, BatchId, BatchKind, BatchSpec, Conf, Fault, IdempotencyKey, Result, Size, Submission, Uuid,
-};
+use batchlingua_core::{Batch, BatchId, BatchKind, BatchSpec, Conf, Fault, IdempotencyKey, Result, Size, Submission};
 use batchlingua_wire::java::is_all_digits;
 
 use crate::{
     dto::{AppInfo, BatchObject, Count, CreateBatch, JavaClass, Nullable},
     error::{rejected, thrown},
-    state, uri, window,
+    names, state, uri, window,
 };
 
 /// What no batch may set: it would undo how Livy starts it, or whom it runs as.
@@ -208,7 +206,7 @@ pub(crate) fn object(batch: &Batch<BatchId>, log_lines: u32) -> BatchObject<'_> 
     let owner = batch.owner.as_ref().filter(|owner| owner.verified);
     BatchObject {
         id: batch.id.ordinal,
-        name: batch.spec.name.as_deref().filter(|name| *name != marker_name(batch.id.uuid)),
+        name: batch.spec.name.as_deref().filter(|name| !names::is_made(name)),
         owner: owner.map(|owner| &*owner.name),
         proxy_user: owner.and(batch.spec.run_as.as_deref()),
         state: state::word(batch.state),
@@ -220,11 +218,6 @@ pub(crate) fn object(batch: &Batch<BatchId>, log_lines: u32) -> BatchObject<'_> 
         },
         log: window::tail(log_lines, &batch.log_tail),
     }
-}
-
-/// The name by which a batch that its client gave none is found again on a Livy. Never shown.
-pub(crate) fn marker_name(uuid: Uuid) -> String {
-    format!("batchlingua-{uuid}")
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use batchlingua_core::{
     LogQuery, LogSource, Missing, Operation, Outcome, Page, Reply, Result, Selection, Submission, Unproven, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, basic_credentials,
-    decode_body,
-    java::{bad_message, is_all_digits, parse_int},
+    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, WireField,
+    basic_credentials, decode_body,
+    java::{bad_message, is_all_digits, parse_int, to_vec},
 };
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
@@ -21,10 +21,10 @@ use crate::{
     answer::{self, HTML, JSON, Servlet},
     bind,
     convert::{self, Beside},
-    dto::{BatchObject, LogObject, SessionList, StateObject, VersionObject},
-    error,
+    dto::{FIELDS, LogObject, StateObject, VersionObject, session_list},
+    error, relay,
     session::{self, CreateSession},
-    state,
+    shown,
     window::{self, LogWindow},
 };
 
@@ -173,8 +173,9 @@ impl LivyDialect {
         }
     }
 
-    fn object<'a>(&self, batch: &'a Batch<BatchId>) -> BatchObject<'a> {
-        convert::object(batch, self.settings.log_lines)
+    /// What a Livy says of a batch that runs there goes on as it is.
+    fn object(&self, batch: &Batch<BatchId>) -> Bytes {
+        shown::object(batch).unwrap_or_else(|| to_vec(&convert::object(batch, self.settings.log_lines)).into())
     }
 
     fn encode_list(&self, head: &RequestHead, page: &Page<std::sync::Arc<Batch<BatchId>>>) -> Response<Body> {
@@ -182,7 +183,7 @@ impl LivyDialect {
         let from = window::list(&head.target.query).map_or(0, |(from, _)| from);
         let sessions: Vec<_> = page.rows.iter().map(|batch| self.object(batch)).collect();
         let total = page.total.unwrap_or(sessions.len() as u64);
-        answer::object(head, 200, &SessionList { from, total, sessions })
+        answer::servlet(head, 200, JSON, session_list(from, total, &sessions))
     }
 
     fn encode_log(&self, head: &RequestHead, id: &BatchId, log: &Log) -> Response<Body> {
@@ -190,6 +191,9 @@ impl LivyDialect {
             Ok(window) => window,
             Err(error) => return error::encode(head, &error),
         };
+        if let Some(page) = shown::log(id, log, window) {
+            return answer::servlet(head, 200, JSON, page);
+        }
         // A stream is never asked for.
         let lines: &[String] = match &log.body {
             LogBody::Lines(lines) => lines,
@@ -254,6 +258,14 @@ impl Dialect for LivyDialect {
         }
     }
 
+    fn fields(&self) -> &'static [WireField] {
+        &FIELDS
+    }
+
+    fn is_relayed(&self, head: &RequestHead) -> bool {
+        relay::is_session(head)
+    }
+
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded> {
         if Servlet::of(head).is_for_sessions() && !head.target.query.is_whole() {
             let exception = "org.eclipse.jetty.http.BadMessageException: 400: Unable to parse URI query";
@@ -275,8 +287,7 @@ impl Dialect for LivyDialect {
             "version" => return Ok(Decoded::Answer(self.version(head))),
             "sessions" => {
                 let (from, _) = window::list(&head.target.query)?;
-                let none = SessionList { from, total: 0, sessions: Vec::new() };
-                return Ok(Decoded::Relay(answer::object(head, 200, &none)));
+                return Ok(Decoded::Relay(answer::servlet(head, 200, JSON, session_list(from, 0, &[]))));
             }
             // A Livy behind the proxy would look by itself.
             "session_create" => {
@@ -298,15 +309,15 @@ impl Dialect for LivyDialect {
             Outcome::Submitted { batch, .. } => {
                 let prefix = if is_under_livy(head) { "/livy" } else { "" };
                 let status = if is_under_livy(head) { 200 } else { 201 };
-                let mut response = answer::object(head, status, &self.object(batch));
+                let mut response = answer::servlet(head, status, JSON, self.object(batch));
                 let location = format!("{}{prefix}/batches/{}", head.face.path_prefix, batch.id.ordinal);
                 answer::put(response.headers_mut(), header::LOCATION, &location);
                 response
             }
             Outcome::Batch(batch) if head.route_name() == "state" => {
-                answer::object(head, 200, &StateObject { id: batch.id.ordinal, state: state::word(batch.state) })
+                answer::object(head, 200, &StateObject { id: batch.id.ordinal, state: shown::word(batch) })
             }
-            Outcome::Batch(batch) => answer::object(head, 200, &self.object(batch)),
+            Outcome::Batch(batch) => answer::servlet(head, 200, JSON, self.object(batch)),
             Outcome::Page(page) => self.encode_list(head, page),
             Outcome::Log(id, log) => self.encode_log(head, id, log),
             Outcome::Controlled(controlled) => match controlled.first() {

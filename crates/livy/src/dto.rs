@@ -12,8 +12,9 @@
 //! | pairs | an object of texts, null values included as the text `null`; null trips later |
 //! | word | one of a few strings; null is absence |
 
-use batchlingua_core::Conf;
-use batchlingua_wire::java::Mapper;
+use batchlingua_core::{Conf, Field};
+use batchlingua_wire::{Meaning, WireField, java::Mapper};
+use bytes::Bytes;
 use serde::Serialize;
 
 /// A class that Jackson makes of a body.
@@ -72,6 +73,36 @@ pub(crate) const MEMBERS: [&str; 16] = [
     "file",
     "args",
     "queue",
+];
+
+const fn field(name: &'static str, meaning: Field, note: &'static str) -> WireField {
+    WireField { name, meaning: Meaning::Field(meaning), note }
+}
+
+/// Every field of a submit.
+pub(crate) const FIELDS: [WireField; 18] = [
+    field("file", Field::File, ""),
+    field("proxyUser", Field::RunAs, ""),
+    field("className", Field::ClassName, ""),
+    field("args", Field::Args, ""),
+    field("jars", Field::Jars, ""),
+    field("pyFiles", Field::PyFiles, ""),
+    field("files", Field::Files, ""),
+    field("driverMemory", Field::DriverMemory, ""),
+    field("driverCores", Field::DriverCores, "also as a text, as Airflow sends it"),
+    field("executorMemory", Field::ExecutorMemory, ""),
+    field("executorCores", Field::ExecutorCores, "also as a text"),
+    field("numExecutors", Field::Executors, "also as a text"),
+    field("archives", Field::Archives, ""),
+    field("queue", Field::Queue, ""),
+    field("name", Field::Name, ""),
+    field("conf", Field::Conf, ""),
+    field("(query) doAs", Field::RunAs, "stronger than `proxyUser`"),
+    WireField {
+        name: "(header) Idempotency-Key",
+        meaning: Meaning::Proxy,
+        note: "a header that no Livy knows: the same submit again gets the first one's answer",
+    },
 ];
 
 /// A member that trips Livy where it is null.
@@ -188,19 +219,24 @@ pub(crate) struct AppInfo<'a> {
     pub(crate) executor_log_urls: Option<&'a str>,
 }
 
-/// A page of batches, or of sessions.
-#[derive(Debug, Serialize)]
-pub(crate) struct SessionList<'a> {
-    pub(crate) from: i32,
-    pub(crate) total: u64,
-    pub(crate) sessions: Vec<BatchObject<'a>>,
+/// A page of batches, or of sessions, each as JSON text.
+pub(crate) fn session_list(from: i32, total: u64, sessions: &[Bytes]) -> Vec<u8> {
+    let mut list = format!("{{\"from\":{from},\"total\":{total},\"sessions\":[").into_bytes();
+    for (at, session) in sessions.iter().enumerate() {
+        if at > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(session);
+    }
+    list.extend_from_slice(b"]}");
+    list
 }
 
 /// A batch's state alone.
 #[derive(Debug, Serialize)]
-pub(crate) struct StateObject {
+pub(crate) struct StateObject<'a> {
     pub(crate) id: u32,
-    pub(crate) state: &'static str,
+    pub(crate) state: &'a str,
 }
 
 /// A page of a log.
@@ -234,5 +270,14 @@ mod tests {
         for unknown in ["ttl", "File", "mainClass", "kind", ""] {
             assert!(request.slot(unknown).is_none(), "{unknown}");
         }
+    }
+
+    #[test]
+    fn every_member_is_a_field_with_a_meaning() {
+        let is_beside = |name: &str| name.starts_with('(');
+        let mut members: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| !is_beside(name)).collect();
+        let mut known = MEMBERS.to_vec();
+        (members.sort_unstable(), known.sort_unstable());
+        assert_eq!(members, known);
     }
 }

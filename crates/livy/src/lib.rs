@@ -1,5 +1,5 @@
-//! The Livy dialect: batches as Apache Livy 0.9 serves them at `/batches`, and as HDInsight has them at
-//! `/livy/batches`.
+//! The Livy dialect and platform: batches as Apache Livy 0.9 serves them at `/batches`, and as HDInsight has them at
+//! `/livy/batches`; and batches on a Livy of 0.5 to 1.0.
 //!
 //! What Livy says to a request it says here byte by byte, refusals included, since its clients' habits have grown
 //! around its texts. It differs where Livy is the worse for it: counts in strings are taken, `gzip;q=0` is heard,
@@ -7,28 +7,43 @@
 //! behind the proxy, or answered as by a Livy that has none.
 
 mod answer;
+mod backend;
 mod bind;
+mod client;
 mod convert;
 mod dialect;
 mod dto;
 mod error;
+mod mapping;
+mod names;
+mod plan;
+mod refusal;
+mod relay;
+mod seen;
 mod session;
+mod settings;
+mod shown;
 mod state;
+mod submit;
 mod uri;
 mod window;
 
 #[cfg(test)]
 mod behaviour;
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod replay;
 
 use std::sync::Arc;
 
-use batchlingua_wire::{Adapter, ConfigError, Dialect, Settings};
+use batchlingua_wire::{Adapter, Client, ConfigError, Dialect, Opener, Platform, Settings};
 
-use crate::dialect::LivyDialect;
+use crate::{backend::LivyBackend, dialect::LivyDialect, relay::SessionRelay, settings::BackendSettings};
 
 /// Its name.
 const NAME: &str = "livy";
@@ -37,8 +52,8 @@ const NAME: &str = "livy";
 pub const ADAPTER: Adapter = Adapter {
     name: NAME,
     dialect: Some(make_dialect),
-    platform: None,
-    mappings: &[],
+    platform: Some(platform),
+    mappings: &[&mapping::MAPPING],
     counts_ids: true,
     relays: true,
     example: "url = \"http://127.0.0.1:8998\"",
@@ -93,6 +108,18 @@ fn is_version(text: &str) -> bool {
 
 fn make_dialect(settings: Settings) -> Result<Arc<dyn Dialect>, Vec<ConfigError>> {
     Ok(Arc::new(LivyDialect::new(FrontSettings::read(settings)?)))
+}
+
+fn platform(settings: Settings) -> Result<Opener, Vec<ConfigError>> {
+    let settings = BackendSettings::read(settings)?;
+    Ok(Box::new(move |open| {
+        Box::pin(async move {
+            let http = Client::new(open.name, &settings.client, None)?;
+            let backend = LivyBackend::new(http, &settings, open.clock);
+            let relay = SessionRelay { livy: backend.livy.clone() };
+            Ok(Platform { relay: Some(Arc::new(relay)), ..Platform::new(Arc::new(backend)) })
+        })
+    }))
 }
 
 #[cfg(test)]

@@ -118,5 +118,11 @@ const KYUUBI: &str = "kyuubi";
 
 /// Livy takes the batch's own field too, but what is not sent cannot be read otherwise.
 const fn said_twice(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
-    ConfRule { name, keys, from: Clients::Except(NAME), fate: ConfFate::Unless(field), why: "one of the two has to count" }
+    ConfRule {
+        name,
+        keys,
+        from: Clients::Except(NAME),
+        fate: ConfFate::Unless(field),
+        why: "one of the two has to count",
+    }
 }

@@ -1,7 +1,7 @@
 //! The body of a submit, from the mapping's table: only members that Livy knows, counts as integers, nothing null and no empty name.
 
 use batchlingua_core::{
-    BatchKind, BackendName, Error, ErrorKind, Fate, Field, FieldValue, Intent, Load, Marker, PathMap, Plan, Result,
+    BackendName, BatchKind, Error, ErrorKind, Fate, Field, FieldValue, Intent, Load, Marker, PathMap, Plan, Result,
     Treatment,
 };
 use batchlingua_wire::{Call, NativeObject};

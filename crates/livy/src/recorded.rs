@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{make_dialect, state};
 
 /// What differs, and why.
-const EXCEPTIONS: &[(&str, &str)] = &[
+pub(crate) const EXCEPTIONS: &[(&str, &str)] = &[
     ("submit/type-executor-cores-string", "numbers in strings are taken: Airflow sends them"),
     ("submit/type-num-executors-string", "numbers in strings are taken: Airflow sends them"),
     ("submit/body-lone-surrogate", "half a surrogate pair is no text that could be kept"),
@@ -93,7 +93,7 @@ pub(crate) fn recorded_answer(bytes: &[u8]) -> Answer {
     Answer { body: undone(&answer.headers, answer.body), ..answer }
 }
 
-fn undone(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
+pub(crate) fn undone(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
     let mut plain = Vec::new();
     match headers.get("content-encoding").map(HeaderValue::as_bytes) {
         Some(b"gzip") => GzDecoder::new(&body[..]).read_to_end(&mut plain).expect("gzip"),
@@ -236,7 +236,7 @@ fn ours(dialect: &dyn Dialect, request: &[u8], recorded: &Answer) -> Answer {
 }
 
 /// Where two answers differ in anything that a client acts on.
-fn difference(case: &str, recorded: &Answer, ours: &Answer) -> Option<String> {
+pub(crate) fn difference(case: &str, recorded: &Answer, ours: &Answer) -> Option<String> {
     if recorded.status != ours.status {
         return Some(format!("{case}: status {} is {}", recorded.status, ours.status));
     }
@@ -272,7 +272,7 @@ fn recorded_without_body(recorded: &Answer) -> bool {
     recorded.body.is_empty() && !matches!(recorded.header("content-length"), "" | "0")
 }
 
-fn cases() -> BTreeMap<String, (Vec<u8>, Answer)> {
+pub(crate) fn cases() -> BTreeMap<String, (Vec<u8>, Answer)> {
     let root = fixtures().join("recordings/livy");
     let mut cases = BTreeMap::new();
     for operation in fs::read_dir(&root).expect("the recordings are there").flatten() {

@@ -6,9 +6,7 @@
 
 use std::time::Duration;
 
-use batchlingua_core::{
-    BackendName, Clash, Context, Denial, DialectName, Error, ErrorKind, Fault, Unproven,
-};
+use batchlingua_core::{BackendName, Clash, Context, Denial, DialectName, Error, ErrorKind, Fault, Unproven};
 use batchlingua_wire::Answer;
 use http::{StatusCode, header};
 use serde_json::Value;
@@ -98,7 +96,9 @@ impl<'a> Reader<'a> {
             let status = answer.status.as_u16();
             let text = match &speaker {
                 Speaker::Livy(Some(_)) if answer.status.is_client_error() => reason(&said).to_owned(),
-                Speaker::Livy(None) | Speaker::Other if said.is_empty() => format!("backend '{name}' answered {status}"),
+                Speaker::Livy(None) | Speaker::Other if said.is_empty() => {
+                    format!("backend '{name}' answered {status}")
+                }
                 Speaker::Livy(_) | Speaker::Other => format!("backend '{name}' answered {status}: {said}"),
             };
             Error::new(kind, text)
@@ -106,7 +106,8 @@ impl<'a> Reader<'a> {
         let later = ErrorKind::BackendUnavailable { retry_after: RETRY_AFTER };
         let error = match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED if !self.as_caller => {
-                let message = format!("backend '{name}' refused the proxy's credentials; have its operator look at `auth`");
+                let message =
+                    format!("backend '{name}' refused the proxy's credentials; have its operator look at `auth`");
                 // Livy's own words would ask the client for a password that is not its to give.
                 return Error::new(ErrorKind::BackendRejected, message).caused_by(said);
             }
@@ -164,14 +165,16 @@ fn refused(words: Option<&str>) -> ErrorKind {
     match words {
         Some(words) if is_throttled(words) => ErrorKind::Throttled { retry_after: RETRY_AFTER },
         Some(words) if is_duplicate(words) => duplicate(words).unwrap_or(ErrorKind::BackendRejected),
-        Some(words) => match (between(words, "Local path ", " cannot be added"), between(words, "impersonate 'Some(", ")")) {
-            (Some(path), _) => {
-                let fault = Fault::PathOutside(path.to_owned());
-                ErrorKind::InvalidRequest { field: "file".to_owned(), fault }
+        Some(words) => {
+            match (between(words, "Local path ", " cannot be added"), between(words, "impersonate 'Some(", ")")) {
+                (Some(path), _) => {
+                    let fault = Fault::PathOutside(path.to_owned());
+                    ErrorKind::InvalidRequest { field: "file".to_owned(), fault }
+                }
+                (None, Some(wanted)) => ErrorKind::Forbidden(Denial::RunAs { wanted: wanted.to_owned() }),
+                (None, None) => ErrorKind::BackendRejected,
             }
-            (None, Some(wanted)) => ErrorKind::Forbidden(Denial::RunAs { wanted: wanted.to_owned() }),
-            (None, None) => ErrorKind::BackendRejected,
-        },
+        }
         None => ErrorKind::BackendRejected,
     }
 }
@@ -189,5 +192,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 /// Livy's words without what stands before them all.
 fn reason(words: &str) -> &str {
-    ["Rejected, Reason: ", "requirement failed: "].iter().fold(words, |text, start| text.strip_prefix(start).unwrap_or(text))
+    ["Rejected, Reason: ", "requirement failed: "]
+        .iter()
+        .fold(words, |text, start| text.strip_prefix(start).unwrap_or(text))
 }

@@ -131,7 +131,8 @@ fn job_lines(mut log: Vec<String>) -> Vec<String> {
     log.retain(|line| !is_between(line));
     // What a cluster says of a job may be one text of several lines.
     if log.iter().any(|line| line.contains('\n')) {
-        log = log.iter().flat_map(|line| line.lines()).map(str::to_owned).collect();
+        let parts = |line: &String| line.trim_end_matches('\n').split('\n').map(str::to_owned).collect::<Vec<_>>();
+        log = log.iter().flat_map(parts).collect();
     }
     log
 }

@@ -58,7 +58,11 @@ mod tests {
     fn a_word_means_what_it_is_shown_for() {
         for state in BatchState::ALL {
             let read = of_word(word(state)).expect("a known word");
-            assert_eq!((read.is_end(), word(read) == word(state) || !state.is_end()), (state.is_end(), true), "{state}");
+            assert_eq!(
+                (read.is_end(), word(read) == word(state) || !state.is_end()),
+                (state.is_end(), true),
+                "{state}"
+            );
         }
         for word in LIVE.iter().chain(&ENDS).chain(&[RECOVERING]) {
             let read = of_word(word).expect("one of the eleven");

@@ -8,6 +8,8 @@
 //! that pages must get on: a page is never empty while its `from` is before `total` and its size is not nought, even
 //! if the backend has fewer lines than it was asked for.
 
+use std::ops::Range;
+
 use batchlingua_core::{Lines, ListQuery, Result, Window};
 use batchlingua_wire::{Query, java::parse_int};
 
@@ -78,6 +80,14 @@ impl LogWindow {
     /// Whether the end of the window is past 2³¹.
     fn wraps(self) -> bool {
         self.size >= 0 && self.from.is_some_and(|from| i64::from(from) + i64::from(self.size) > i64::from(i32::MAX))
+    }
+
+    /// What a Livy serves of a log of so many lines, its own among them, and the number that it tells.
+    pub(crate) fn of_whole(self, total: usize) -> (u64, Range<usize>) {
+        let size = usize::try_from(self.size).unwrap_or(total);
+        let from = self.from.map_or(total.saturating_sub(size), |from| usize::try_from(from).unwrap_or(usize::MAX));
+        let end = if self.wraps() { 0 } else { total.min(from.saturating_add(size)) };
+        (from as u64, if from < end { from..end } else { 0..0 })
     }
 
     /// The page, from the lines that the backend gave: those from `first` on, of `count`.
@@ -192,6 +202,14 @@ mod tests {
             let all = with_headers(&lines);
             let livys = livys(&all, from, size);
             prop_assert_eq!((page.from as i64, page.total as i64, page.lines), livys);
+        }
+
+        #[test]
+        fn windows_of_a_livys_own_log_are_livys(count in 0..150_usize, from in numbers(), size in numbers()) {
+            let all = lines(count);
+            let (told, served) = LogWindow::read(&query(from, size)).expect("integers").of_whole(count);
+            let served: Vec<_> = all[served].iter().map(String::as_str).collect();
+            prop_assert_eq!((told as i64, count as i64, served), livys(&all, from, size));
         }
 
         #[test]

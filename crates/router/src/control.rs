@@ -228,11 +228,27 @@ async fn free_name(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) {
     if !stack.holds_names() || entry.phase != Phase::Accepted {
         return;
     }
-    match stack.control(ctx, native, Action::CancelAndForget).await {
+    match act_under_its_number(gateway, ctx, stack, entry, native, Action::CancelAndForget).await {
         Err(error) if !matches!(error.kind, ErrorKind::NotFound(_)) => {
             tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the record of an ended batch cannot be dropped");
         }
         Ok(_) | Err(_) => {}
+    }
+}
+
+/// Acts on a batch that was not looked at just now: a backend that counts anew may have given its number to another.
+async fn act_under_its_number(
+    gateway: &Gateway,
+    ctx: &Context,
+    stack: &Arc<Stack>,
+    entry: &Entry,
+    native: &NativeId,
+    action: Action,
+) -> Result<Effect> {
+    if view::has_its_number(gateway, ctx, stack, entry, native).await? {
+        stack.control(ctx, native, action).await
+    } else {
+        Err(Error::no_batch(entry.batch.id.uuid))
     }
 }
 
@@ -430,7 +446,7 @@ pub(crate) async fn repeat_cancel(gateway: &Arc<Gateway>, entry: &Entry) -> Resu
     let stack = gateway.stack(&entry.backend)?;
     let Some(_asking) = Asking::begin(gateway, entry.row) else { return Ok(()) };
     let ctx = gateway.own_context(stack.action_timeout());
-    let told = match stack.control(&ctx, native, Action::Cancel).await {
+    let told = match act_under_its_number(gateway, &ctx, stack, entry, native, Action::Cancel).await {
         Ok(Effect::Ended(state) | Effect::AlreadyEnded(state)) => Some(state),
         Ok(Effect::Accepted | Effect::NothingToDo) => None,
         // Looked at nevertheless: that is how it becomes unknown.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    App, BatchId, BatchRef, Context, Entry, Error, ErrorKind, KeptLog, Lines, Log, LogBody, LogQuery, LogSource,
+    App, BatchId, BatchRef, Context, Entry, Error, ErrorKind, KeptLog, Lines, Log, LogQuery, LogSource,
     Missing, NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
 };
 
@@ -133,6 +133,8 @@ fn cut(kept: KeptLog, lines: Lines) -> Log {
 
 #[cfg(test)]
 mod tests {
+    use batchlingua_core::LogBody;
+
     use super::*;
 
     fn lines(log: Log) -> (u64, Vec<String>) {

@@ -68,6 +68,17 @@ pub enum Policy {
     Drop,
 }
 
+impl Policy {
+    /// The policy's name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Report => "report",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 impl Default for Policies {
     fn default() -> Self {
         Self { essential: Policy::Reject, placement: Policy::Report, cosmetic: Policy::Report }

@@ -15,7 +15,7 @@ use std::{
 
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, Capabilities, Changes, Context, Cursor, Detail, Effect, Error, ErrorKind,
-    Intent, Log, LogBody, LogQuery, Millis, NativeId, Page, Plan, Result, Sighting, Sought, SubmitError,
+    Intent, Log, LogBody, LogQuery, Millis, NativeId, Page, Payload, Plan, Result, Sighting, Sought, SubmitError,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{error::Elapsed, timeout};
@@ -145,11 +145,15 @@ impl BackendService {
     fn time_for(&self, call: &Call) -> Duration {
         match call {
             Call::Control(..) => self.backend.capabilities().slow_actions.unwrap_or_default().max(self.timeout),
-            Call::Probe | Call::Submit(_) | Call::LookUp(_) | Call::Get(..) | Call::Scan(_) | Call::Log(..) => {
-                self.timeout
-            }
+            Call::Submit(plan) => time_to_submit(self.timeout, plan),
+            Call::Probe | Call::LookUp(_) | Call::Get(..) | Call::Scan(_) | Call::Log(..) => self.timeout,
         }
     }
+}
+
+/// Files that go with a submit need their time.
+fn time_to_submit(timeout: Duration, plan: &Plan) -> Duration {
+    timeout + Payload::time_to_send(&plan.intent.files)
 }
 
 /// One backend with its layers.
@@ -195,6 +199,11 @@ impl Stack {
     /// How long a call may take: the deadline of work that no client waits for.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// How long a submit may take.
+    pub(crate) fn submit_timeout(&self, plan: &Plan) -> Duration {
+        time_to_submit(self.timeout, plan)
     }
 
     /// How long an action may take.

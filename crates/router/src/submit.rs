@@ -338,7 +338,7 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
     }
     gateway.observer.phase(&entry.backend, Phase::Sending);
     // The client's deadline is not the work's: no adapter may cut a submit short by it.
-    let deadline = (Instant::now() + wish.stack.timeout()).into_std();
+    let deadline = (Instant::now() + wish.stack.submit_timeout(&plan)).into_std();
     let ctx = Context { deadline, ..wish.ctx.clone() };
     match wish.stack.submit(&ctx, plan).await {
         Ok(batch) => {

@@ -181,6 +181,27 @@ fn is_another(stack: &Stack, entry: &Entry, seen: &Batch<NativeId>) -> bool {
     stack.can().ids != NativeIds::Unique && entry.is_another(seen)
 }
 
+/// Whether the batch still has its number, so that what is done under it is done to this one and no other.
+pub(crate) async fn has_its_number(
+    gateway: &Gateway,
+    ctx: &Context,
+    stack: &Arc<Stack>,
+    entry: &Entry,
+    native: &NativeId,
+) -> Result<bool> {
+    if stack.can().ids == NativeIds::Unique {
+        return Ok(true);
+    }
+    let seen = stack.get(ctx, native, Detail::State).await?;
+    // What is over stays so: a live one is another, whether it has a name to tell it by or not.
+    let has_come_back = is_over(entry.batch.state, Some(stack)) && !seen.state.is_end();
+    if !has_come_back && !is_another(stack, entry, &seen) {
+        return Ok(true);
+    }
+    retired(gateway, entry).await;
+    Ok(false)
+}
+
 /// The row is asked for no more under that number; to its client the batch is not there.
 async fn retired(gateway: &Gateway, entry: &Entry) -> Error {
     tracing::warn!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "the backend has given this batch's number to another one");

@@ -1,6 +1,6 @@
 //! The admin listener: is it alive, is it ready, what has it counted. For operators and their tools, never for clients.
 //!
-//! It changes nothing, but it tells what runs here; so a web page is kept out by the same rules as on the other listeners. A probe or a
+//! It changes nothing and sends nothing, but it tells what runs here; so a web page is kept out by the same rules as on the other listeners. A probe or a
 //! scraper names a pod by its IP address, which no file can know before: where the listener is bound to all addresses, any IP address is a
 //! good `Host`. A page can make a name of its own resolve to ours, but not an address.
 
@@ -15,18 +15,23 @@ use std::{
 
 use batchlingua_core::{Health, Ledger};
 use batchlingua_router::{Access, Gateway};
-use batchlingua_wire::Body;
+use batchlingua_wire::{Body, Query};
+use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
+    explain::{self, Explainer, Wanted},
     listener::Stage,
     metrics::{self, Metrics},
 };
 
 /// A probe that gets no answer in time counts as a bad one; so a bad answer comes before that.
 const PATIENCE: Duration = Duration::from_secs(2);
+const EXPLAIN: &str = "/api/explain";
 
 /// The service of the admin listener.
 #[derive(Clone)]
@@ -40,6 +45,17 @@ struct Inner {
     any_ip: bool,
     /// Of the listeners that clients use.
     stage: watch::Receiver<Stage>,
+    explaining: Explaining,
+}
+
+/// What `POST /api/explain` explains with.
+pub struct Explaining {
+    /// Knows the listeners.
+    pub explainer: Explainer,
+    /// Most bytes of a request that is explained.
+    pub max: usize,
+    /// How long it may take to come.
+    pub within: Duration,
 }
 
 impl Admin {
@@ -50,13 +66,18 @@ impl Admin {
         metrics: Arc<Metrics>,
         address: IpAddr,
         stage: watch::Receiver<Stage>,
+        explaining: Explaining,
     ) -> Self {
         let access = Access { authenticated: false, hosts: vec![address.to_string()] };
-        Self(Arc::new(Inner { gateway, ledger, metrics, access, any_ip: address.is_unspecified(), stage }))
+        Self(Arc::new(Inner { gateway, ledger, metrics, access, any_ip: address.is_unspecified(), stage, explaining }))
     }
 }
 
-impl<B: Send + 'static> tower::Service<Request<B>> for Admin {
+impl<B> tower::Service<Request<B>> for Admin
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<tower::BoxError>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -68,9 +89,10 @@ impl<B: Send + 'static> tower::Service<Request<B>> for Admin {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let admin = self.0.clone();
         Box::pin(async move {
-            let (parts, _) = request.into_parts();
+            let (parts, body) = request.into_parts();
             let authority = parts.uri.authority().map(|authority| authority.as_str());
             Ok(match admin.check(&parts.headers, authority) {
+                Ok(()) if parts.uri.path() == EXPLAIN => admin.explain(&parts, body).await,
                 Ok(()) => admin.answer(&parts.method, parts.uri.path()).await,
                 Err(message) => message_answer(StatusCode::FORBIDDEN, &message),
             })
@@ -96,7 +118,7 @@ impl Inner {
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        let known = ["/health/live", "/health/ready", "/metrics"];
+        let known = ["/health/live", "/health/ready", "/metrics", EXPLAIN];
         if !known.contains(&path) {
             return message_answer(StatusCode::NOT_FOUND, &format!("there is: {}", known.join(", ")));
         }
@@ -117,6 +139,50 @@ impl Inner {
         }
     }
 
+    /// A request as it lies in a file is the body; `?listener=` and `?user=` as with the command.
+    async fn explain<B>(&self, parts: &http::request::Parts, body: B) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<tower::BoxError>,
+    {
+        if parts.method != Method::POST {
+            let mut response =
+                message_answer(StatusCode::METHOD_NOT_ALLOWED, "post the request that is to be explained");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let Explaining { explainer, max, within } = &self.explaining;
+        let bytes = match tokio::time::timeout(*within, Box::pin(Limited::new(body, *max).collect())).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let message =
+                    format!("a request of more than {max} bytes (max_header + max_body) is not explained here");
+                return message_answer(StatusCode::PAYLOAD_TOO_LARGE, &message);
+            }
+            Ok(Err(_)) => return message_answer(StatusCode::BAD_REQUEST, "the body cannot be read to its end"),
+            Err(_) => {
+                return message_answer(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body does not keep coming (body_read_timeout)",
+                );
+            }
+        };
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let given = |name: &str| query.get(name).map(str::to_owned);
+        let wanted = Wanted { listener: given("listener"), user: given("user") };
+        let pieces = Box::pin(stream::once(async { Ok(bytes) }));
+        match explainer.explain(pieces, &wanted).await {
+            Err(fault) => message_answer(StatusCode::BAD_REQUEST, &fault.to_string()),
+            Ok(explained) if wants_text(&parts.headers) => {
+                let mut response = Response::new(Body::full(explain::text(&explained)));
+                let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                response
+            }
+            Ok(explained) => json_answer(StatusCode::OK, &explain::json(&explained)),
+        }
+    }
+
     async fn ready(&self) -> Result<(), String> {
         if *self.stage.borrow() != Stage::Serving {
             return Err("draining: the process is about to end".into());
@@ -133,6 +199,16 @@ impl Inner {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
         response
     }
+}
+
+/// Who names text before JSON, or alone, is a person.
+fn wants_text(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds =
+        accepts.flat_map(|value| value.split(',')).map(|kind| kind.split(';').next().unwrap_or(kind).trim());
+    kinds
+        .find(|kind| matches!(*kind, "text/plain" | "text/*" | "application/json"))
+        .is_some_and(|kind| kind != "application/json")
 }
 
 fn message_answer(status: StatusCode, message: &str) -> Response<Body> {

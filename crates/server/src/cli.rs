@@ -15,7 +15,9 @@ use tracing::info;
 use crate::{
     auth::passwd,
     config::{Config, Faults},
-    demo, descriptors, logging,
+    demo, descriptors,
+    explain::{self, ExplainArgs},
+    logging,
     server::Server,
 };
 
@@ -40,6 +42,8 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Say what would become of a request: who asks what, where it would go, and what would be sent; sends nothing
+    Explain(ExplainArgs),
     /// Set a user's password in the password file, or take the user out
     Passwd {
         /// The user
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Check { file } => check(&file),
         Command::Passwd { name, file, delete } => change_password(&file, &name, delete),
         Command::Serve(args) => with_runtime(serve(args)),
+        Command::Explain(args) => with_runtime(explain(args)),
         Command::Demo => with_runtime(demo::run()),
     }
 }
@@ -100,6 +105,17 @@ fn check(file: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(faults) => refuse(&faults),
+    }
+}
+
+async fn explain(args: ExplainArgs) -> ExitCode {
+    let config = match args.config().map_or_else(Config::without_file, Config::load) {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    match explain::explain(args, config).await {
+        Ok(code) => code,
+        Err(fault) => fail(format_args!("{fault}")),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod descriptors;
+pub mod explain;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

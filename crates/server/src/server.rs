@@ -9,16 +9,17 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use batchlingua_core::{Authenticator, ListenerName, SystemClock};
 use batchlingua_ledger::LedgerError;
-use batchlingua_router::{Access, Anyone, BackendSlot, Gateway, GatewayParts, ListenerParts};
+use batchlingua_router::{Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts};
 use batchlingua_wire::{Face, OpenContext};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, Explaining},
     auth::Guard,
-    config::{Config, LedgerConfig, ListenerConfig},
+    config::{BackendConfig, Config, LedgerConfig, ListenerConfig},
+    explain::{Door, Explainer},
     listener::{Listener, Shared, Stage},
     logging::Recorder,
     metrics::Metrics,
@@ -102,22 +103,9 @@ impl Server {
         let clock = Arc::new(SystemClock);
         let ledger = open_ledger(config.ledger).await?;
         let uploads = enter_uploads(config.limits.upload.dir.clone()).await;
-        let mut backends = Vec::new();
-        for backend in config.backends {
-            let context = OpenContext { name: backend.name.clone(), clock: clock.clone() };
-            let opened = (backend.open)(context).await;
-            let platform = opened
-                .map_err(|error| StartError::Backend { name: backend.name.to_string(), detail: error.detail() })?;
-            backends.push(BackendSlot {
-                name: backend.name,
-                backend: platform.backend,
-                relay: backend.relay.zip(platform.relay),
-                limits: backend.limits,
-                stage: backend.stage,
-                foreign: backend.foreign,
-            });
-        }
+        let backends = open_backends(config.backends, &clock).await?;
         let metrics = Arc::new(Metrics::new(&config.dialects));
+        let Limits { max_body, body_read_timeout, .. } = config.limits;
         let gateway = Gateway::new(GatewayParts {
             dialects: config.dialects,
             backends,
@@ -132,14 +120,16 @@ impl Server {
         let guard = config.auth.map(|auth| Arc::new(Guard::new(auth, Arc::new(SystemClock))));
         let clients = Group::new(config.http, config.http.max_connections);
         let admins = Group::new(config.http, ADMIN_CONNECTIONS);
-        let mut listeners = Vec::new();
+        let (mut listeners, mut doors) = (Vec::new(), Vec::new());
         for (settings, socket) in config.listeners.into_iter().zip(sockets) {
             let address = socket.address();
             info!(listener = %settings.name, %address, "listening");
             warn_of(&settings, address);
             let connections = metrics.connections(settings.name.as_str());
             listeners.push((settings.name.clone(), address));
+            let (name, asks) = (settings.name.clone(), settings.auth);
             let service = gateway.listener(listener_parts(settings, address, guard.as_ref()));
+            doors.push(Door { name, address, guard: guard.clone().filter(|_| asks), service: service.clone() });
             let speaker = service.clone();
             let socket =
                 socket.with_bad_message(Arc::new(move |status, reason| speaker.bad_message(status, Some(reason))));
@@ -149,7 +139,12 @@ impl Server {
             let address = socket.address();
             info!(%address, "admin listening");
             let stage = clients.shared.stage.clone();
-            let service = Admin::new(gateway.clone(), ledger, metrics.clone(), address.ip(), stage);
+            let explaining = Explaining {
+                explainer: Explainer::new(doors, config.http.max_header),
+                max: config.http.max_header + max_body,
+                within: body_read_timeout,
+            };
+            let service = Admin::new(gateway.clone(), ledger, metrics.clone(), address.ip(), stage, explaining);
             let connections = metrics.connections("admin");
             admins.shared.tasks.spawn(socket.serve(service, admins.shared.clone(), connections));
             address
@@ -195,6 +190,29 @@ impl Server {
     }
 }
 
+/// Opens what is behind the proxy.
+pub(crate) async fn open_backends(
+    backends: Vec<BackendConfig>,
+    clock: &Arc<SystemClock>,
+) -> Result<Vec<BackendSlot>, StartError> {
+    let mut slots = Vec::with_capacity(backends.len());
+    for backend in backends {
+        let context = OpenContext { name: backend.name.clone(), clock: clock.clone() };
+        let opened = (backend.open)(context).await;
+        let platform =
+            opened.map_err(|error| StartError::Backend { name: backend.name.to_string(), detail: error.detail() })?;
+        slots.push(BackendSlot {
+            name: backend.name,
+            backend: platform.backend,
+            relay: backend.relay.zip(platform.relay),
+            limits: backend.limits,
+            stage: backend.stage,
+            foreign: backend.foreign,
+        });
+    }
+    Ok(slots)
+}
+
 async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
     Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })
 }
@@ -237,7 +255,7 @@ fn warn_of(listener: &ListenerConfig, address: SocketAddr) {
     warn!(listener = %listener.name, %address, "{danger}");
 }
 
-fn listener_parts(config: ListenerConfig, bound: SocketAddr, guard: Option<&Arc<Guard>>) -> ListenerParts {
+pub(crate) fn listener_parts(config: ListenerConfig, bound: SocketAddr, guard: Option<&Arc<Guard>>) -> ListenerParts {
     let guard = guard.filter(|_| config.auth);
     let authenticated = guard.is_some();
     let mut hosts = config.hosts;

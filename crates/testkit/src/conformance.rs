@@ -60,6 +60,11 @@ pub trait Rig: Send + Sync {
     /// What to submit for such a job.
     fn spec(&self, job: Job) -> BatchSpec;
 
+    /// Makes such a job past the backend, which takes none by itself ([`batchlingua_core::Capabilities::submit`]).
+    async fn make(&self, job: Job) -> Batch<NativeId> {
+        panic!("a rig over a backend that takes no submits makes {job:?} by itself")
+    }
+
     /// Told of each job after its submit: a backend whose jobs do not run by themselves is moved here.
     async fn submitted(&self, id: &NativeId, job: Job) {
         let _ = (id, job);
@@ -71,6 +76,21 @@ pub trait Rig: Send + Sync {
     /// Starts [`Job::Runs`] jobs until the next submit has to wait in the queue. None: the backend has no queue of its own.
     async fn fill(&self) -> Vec<NativeId> {
         Vec::new()
+    }
+
+    /// Whether the backend says when a job was made and when it ended. Else the ledger goes by when it was told.
+    fn tells_times(&self) -> bool {
+        true
+    }
+
+    /// Whether the backend says what a job runs. Else the ledger has that from the submit.
+    fn tells_what_runs(&self) -> bool {
+        true
+    }
+
+    /// Whether a job that was cancelled is still there. Else the answer to the cancel is its end.
+    fn keeps_cancelled(&self) -> bool {
+        true
     }
 
     /// An id that no job has.
@@ -126,7 +146,10 @@ impl Submitted {
 
 async fn submit(rig: &dyn Rig, job: Job) -> Submitted {
     let marker = marker();
-    let batch = submit_as(rig, job, &marker).await.expect("the submit is accepted");
+    let batch = match rig.backend().capabilities().submit {
+        true => submit_as(rig, job, &marker).await.expect("the submit is accepted"),
+        false => rig.make(job).await,
+    };
     rig.submitted(&batch.id, job).await;
     Submitted { marker, batch }
 }

@@ -137,7 +137,8 @@ pub enum Decoded {
 /// A field of a submit, as its dialect calls it.
 #[derive(Clone, Copy, Debug)]
 pub struct WireField {
-    /// Its name there.
+    /// Its name there: of a member as it is, of others with what they are, such as `(query) doAs`, `(header) X`, `(form) part` and
+    /// `conf: key`; `(other members)` are those that nobody knows.
     pub name: &'static str,
     /// What it is in the model.
     pub meaning: Meaning,

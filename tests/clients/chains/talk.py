@@ -4,8 +4,7 @@ import dataclasses
 import urllib.error
 from collections.abc import Callable
 
-from lib.many import PROJECT
-from lib.proxy import basic
+from lib.proxy import PROJECT, basic
 
 FAST = {"spark.ui.enabled": "false"}
 STATES = ("waiting", "running", "succeeded", "failed", "cancelled")

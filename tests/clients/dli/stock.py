@@ -7,7 +7,7 @@ from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.http.http_handler import HttpHandler
 from huaweicloudsdkdli import v1 as dli
 from lib.checks import until
-from lib.many import PROJECT
+from lib.proxy import PROJECT
 
 # The log's call is deprecated with DLI itself, and served all the same.
 warnings.simplefilter("ignore", DeprecationWarning)

@@ -2,8 +2,7 @@
 
 from kylinpy import create_kylin
 from lib.checks import until
-from lib.proxy import basic
-from lib.many import PROJECT
+from lib.proxy import PROJECT, basic
 
 V4, V4_PUBLIC, V2 = (f"application/vnd.apache.kylin-{face}+json" for face in ("v4", "v4-public", "v2"))
 ENDS = ("FINISHED", "ERROR", "DISCARDED")

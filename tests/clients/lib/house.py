@@ -82,8 +82,8 @@ class House:
         return str(CLIENTS / "jobs" / name)
 
     def quick(self):
-        """A job that does nothing, for lists and crowds. A Kyuubi has no type for executables."""
-        return self.job("quick.py" if self.over == "kyuubi" else "quick.sh")
+        """A job that does nothing, for lists and crowds. Not every platform runs executables."""
+        return self.job("quick.sh" if self.over in (None, "kylin") else "quick.py")
 
     def example(self, name):
         return str(REPOSITORY / "examples" / name)
@@ -114,7 +114,7 @@ class House:
             self.proxies.append(far)
             far.start()
             proxy = Proxy(self, name, far=far, **settings)
-            proxy.configure(far.seen_from(proxy))
+            proxy.configure(far.backend())
         self.proxies.append(proxy)
         proxy.start()
         return proxy

@@ -9,9 +9,8 @@ import http.client
 import json
 
 from .checks import until
-from .proxy import EVERY_DIALECT, basic
+from .proxy import EVERY_DIALECT, PROJECT, basic
 
-PROJECT = "0123456789abcdef0123456789abcdef"
 QUEUES = ("etl", "nightly", "adhoc")
 USERS = ("ann", "bob")
 PATHS = {"kyuubi": "/api/v1/batches", "livy": "/batches", "dli": f"/v2.0/{PROJECT}/batches"}

@@ -3,10 +3,8 @@
 import secrets
 import subprocess
 
-from .proxy import EVERY_DIALECT
-from .many import PROJECT
+from .proxy import EVERY_DIALECT, OTHER_PROJECT, PROJECT
 
-OTHER_PROJECT = "f" * 32
 USERS = {"ann": "ann's own: with a colon", "bob": "bob's password", "ADMIN": "KYLIN, and more"}
 # Made for this run, so that what is found somewhere is a leak and no coincidence.
 ANNS_KEY = ("LINGUAANN00000000001", secrets.token_hex(20))

@@ -18,6 +18,8 @@ from .checks import until
 EVERY_DIALECT = ("kyuubi", "livy", "dli", "kylin")
 CLIENTS = pathlib.Path(__file__).resolve().parent.parent
 REPOSITORY = CLIENTS.parent.parent
+# As DLI writes them; in Kylin's words a name like any other.
+PROJECT, OTHER_PROJECT = "0123456789abcdef0123456789abcdef", "f" * 32
 
 
 # Below those that the system gives to outgoing connections, one of which could hold a listener's when it comes back; and a
@@ -184,9 +186,9 @@ class Platform(Proxy):
         # Kylin's API has no call for it.
         self.takes_submits = kind != "kylin"
 
-    def seen_from(self, proxy):
-        """The backend that a proxy in front of this one has."""
-        return ["[backend.far]", f'kind = "{self.kind}"', f'url = "{self.url}"', *KEYS[self.kind](proxy)]
+    def backend(self):
+        """What a proxy in front of it has as its backend."""
+        return ["[backend.far]", f'kind = "{self.kind}"', f'url = "{self.url}"', *KEYS[self.kind](self.house)]
 
     def ending(self):
         """What it has answered was asked by the proxy, and by no client."""
@@ -196,13 +198,17 @@ class Platform(Proxy):
             end_jobs(self.side)
 
 
-# What each kind of platform is given beside its address. Looks for a submit whose answer was lost are over sooner than for a
-# real platform, which may be slow: this one is not.
+# What each kind of backend is told beside its address. A look for a submit whose answer was lost is over sooner than it may be
+# for a real platform, which can be slow: this one is not.
+SETTLE = 'settle = "2s"'
+STAGE = 'stage = {{ dir = "{0}", url = "file://{0}" }}'
 KEYS = {
-    "livy": lambda proxy: [],
-    "kyuubi": lambda proxy: [],
-    "dli": lambda proxy: [],
-    "kylin": lambda proxy: [],
+    "livy": lambda house: [SETTLE, STAGE.format(house.stage)],
+    "kyuubi": lambda house: [SETTLE],
+    # The project of a client's path is the batch's; what comes without one runs in the one that has a name here.
+    "dli": lambda house: [SETTLE, STAGE.format(house.stage), f'project_id = "{PROJECT}"', f'projects = ["{OTHER_PROJECT}"]',
+                          'project = "client"', 'queue = "etl"', 'paths = { "/" = "/", "file:///" = "file:///" }'],
+    "kylin": lambda house: [],
 }
 
 

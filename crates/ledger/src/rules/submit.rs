@@ -224,7 +224,8 @@ fn make_way(
     seen: &NativeIdentity,
     now: Millis,
 ) -> Result<(), LedgerError> {
-    // The answer to a submit is no batch that was seen before it. What a look-up found may be.
+    // The answer to a submit is no batch that was seen before it, nor that of another submit: a server gives a number twice only if it has
+    // begun to count anew. What a look-up found may be.
     let is_answer = seen.ids != NativeIds::Unique && is_untold(row.entry.phase);
     if reuse::is_reused(&holder.entry, seen) {
         reuse::give_number_up(table, holder)
@@ -233,7 +234,7 @@ fn make_way(
         table.remove(holder.id())?;
         sight::take_over(row, &holder, now);
         Ok(())
-    } else if is_answer && !holder.is_ours() {
+    } else if is_answer {
         reuse::give_number_up(table, holder)
     } else {
         let (native, holder) = (seen.native.clone(), holder.id());

@@ -24,7 +24,7 @@ pub struct Row {
     pub policy: Option<Policy>,
 }
 
-/// The names that a request gives its fields: members of its JSON, parts of its form, parameters and headers.
+/// The names that a request gives its fields, as [`batchlingua_wire::WireField`] has them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given(HashSet<String>);
 
@@ -32,13 +32,14 @@ impl Given {
     pub(super) fn of(head: &RequestHead, body: &RequestBody) -> Self {
         let mut given = Self::default();
         let parameters = head.target.raw_query.split('&').filter_map(|pair| pair.split('=').next());
-        given.0.extend(parameters.chain(head.headers.keys().map(|name| name.as_str())).map(str::to_owned));
+        given.0.extend(parameters.map(|name| format!("(query) {name}")));
+        given.0.extend(head.headers.keys().map(|name| format!("(header) {name}")));
         match body {
             RequestBody::Empty => {}
             RequestBody::Bytes(bytes) => given.members(bytes),
             RequestBody::Form(parts) => {
                 for (name, part) in parts {
-                    given.0.insert(name.clone());
+                    given.0.insert(format!("(form) {name}"));
                     if let Part::Small { bytes, .. } = part {
                         given.members(bytes);
                     }
@@ -52,15 +53,25 @@ impl Given {
     fn members(&mut self, bytes: &[u8]) {
         let Ok(text) = decode_text(bytes) else { return };
         let Ok(members) = Value::parse(&text).and_then(|value| value.members()) else { return };
-        self.0.extend(members.0.into_iter().map(|member| member.name.into_owned()));
+        for member in members.0 {
+            if member.name == "conf"
+                && let Ok(conf) = member.value.members()
+            {
+                self.0.extend(conf.0.into_iter().map(|pair| format!("conf: {}", pair.name)));
+            }
+            self.0.insert(member.name.into_owned());
+        }
     }
 
     fn has(&self, name: &str) -> bool {
-        self.0.contains(name) || self.0.contains(&name.to_ascii_lowercase())
+        match name.strip_prefix("(header) ") {
+            Some(header) => self.0.contains(&format!("(header) {}", header.to_ascii_lowercase())),
+            None => self.0.contains(name),
+        }
     }
 }
 
-/// All rows of a plan, in its order; then what the proxy itself answers.
+/// All rows of a plan, in its order; then what the proxy itself takes, and what only its dialect knows and others say by other fields.
 pub(super) fn rows(
     gateway: &Gateway,
     ctx: &Context,
@@ -70,9 +81,13 @@ pub(super) fn rows(
 ) -> Vec<Row> {
     let row = |fate: &Fate| {
         let class = class_of(fate, |extension| submit::loss_of(gateway, ctx, extension, spec));
-        let (word, detail) = told(&fate.treatment);
+        let client = client_name(dialect, given, fate);
+        let (word, detail) = match &fate.treatment {
+            Treatment::Renamed(name) if *name == client => told(&Treatment::Carried),
+            treatment => told(treatment),
+        };
         Row {
-            client: client_name(dialect, given, fate),
+            client,
             model: fate.to_string(),
             class,
             fate: word,
@@ -80,16 +95,17 @@ pub(super) fn rows(
             policy: class.filter(|_| fate.is_lost()).map(|class| policies.of(class)),
         }
     };
-    let own = dialect.fields().iter().filter(|field| field.meaning == Meaning::Proxy && given.has(field.name));
-    let own = own.map(|field| Row {
-        client: field.name.to_owned(),
-        model: String::new(),
-        class: None,
-        fate: "proxy",
-        detail: field.note.to_owned(),
-        policy: None,
-    });
-    plan.fates.iter().map(row).chain(own).collect()
+    let mut rows: Vec<Row> = plan.fates.iter().map(row).collect();
+    for field in dialect.fields().iter().filter(|field| given.has(field.name)) {
+        let fate = match field.meaning {
+            Meaning::Proxy => "proxy",
+            Meaning::Own(_) if rows.iter().all(|row| row.client != field.name) => "computed",
+            Meaning::Own(_) | Meaning::Field(_) => continue,
+        };
+        let (client, detail) = (field.name.to_owned(), field.note.to_owned());
+        rows.push(Row { client, model: String::new(), class: None, fate, detail, policy: None });
+    }
+    rows
 }
 
 fn told(treatment: &Treatment) -> (&'static str, String) {
@@ -105,8 +121,13 @@ fn told(treatment: &Treatment) -> (&'static str, String) {
 
 /// The client's name for a field. A part is a name itself: a conf key, or a member that only its dialect knows.
 fn client_name(dialect: &dyn Dialect, given: &Given, fate: &Fate) -> String {
-    if let (Field::Extension, Some(name)) = (fate.field, &fate.part) {
-        return name.clone();
+    if let Some(part) = &fate.part {
+        let key = format!("conf: {part}");
+        if given.has(&key) {
+            return key;
+        } else if fate.field == Field::Extension {
+            return part.clone();
+        }
     }
     let fields = dialect.fields().iter().filter(|field| field.meaning == Meaning::Field(fate.field));
     let names: Vec<&str> = fields.map(|field| field.name).collect();

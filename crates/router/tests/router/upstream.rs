@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use batchlingua_core::{BatchSpec, BatchState, Context, Native, NativeIds, Result};
 use batchlingua_router::Stage;
-use batchlingua_testkit::{MemoryBackend, Numbering, Point, SubmitFault};
+use batchlingua_testkit::{MemoryBackend, Numbering, OnCancel, Point, SubmitFault};
 use batchlingua_wire::{Body, Relay, RelayRequest};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -70,6 +70,31 @@ async fn a_number_that_was_given_again_is_not_the_old_batch() {
     assert_eq!(house.state(&old).await, "unknown");
     let other = house.get("/jobs?state=failed").await;
     assert_eq!(other.json["rows"][0]["name"], "other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_to_a_batch_that_has_anothers_number() {
+    let (clock, backend) = backend();
+    let backend = backend.numbered(Numbering::Integers).able(|can| can.ids = NativeIds::Reused { adopt: false });
+    let backend = Arc::new(backend);
+    backend.on_cancel(OnCancel::Lose);
+    let odd = Odd::over(backend.clone());
+    odd.holds_names.store(true, Ordering::SeqCst);
+    let house = House::over(clock, backend, |plans| plans.backends = vec![("here", odd)]);
+    let (ended, native) = house.running("ended").await;
+    house.backend.advance(&native, BatchState::Succeeded);
+    house.until_state(&ended, "succeeded").await;
+    // Its end is asked for and does not come, so that it is asked for again and again.
+    let (asked, _) = house.running("asked").await;
+    assert_eq!(house.act("cancel", &asked).await, "accepted");
+    let said = house.backend.calls(Point::Control);
+    house.backend.forget_all();
+    for name in ["other", "another"] {
+        house.backend.add_foreign(named(name));
+    }
+    assert_eq!(house.act("cancel_and_forget", &ended).await, "already:succeeded");
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(house.backend.calls(Point::Control), said);
 }
 
 #[tokio::test(start_paused = true)]

@@ -169,6 +169,11 @@ impl Guard {
         }
     }
 
+    /// The user of this name, whoever asks: for questions about what he may do.
+    pub fn identity(&self, name: &str) -> Identity {
+        self.people.identity(name)
+    }
+
     /// Who shows this password, if it was proven a short while ago.
     fn recall_password(&self, user: &str, password: &str) -> Option<Identity> {
         let generation = self.passwords.as_ref()?.generation();

@@ -7,6 +7,7 @@ use batchlingua_testkit::{MemoryBackend, conformance::Job};
 use serde_json::json;
 
 use crate::{
+    chains::{Chain, Platform},
     house::{Ask, House},
     rigs,
     voices::{Kylin, VOICES, Voice},
@@ -245,8 +246,18 @@ pub(crate) async fn every_state_has_its_word() {
     .await;
 }
 
-/// The same with what the house's platform can say of it.
-pub(crate) async fn every_state_has_its_word_over<F>(house: &House, advance: impl Fn(NativeId, BatchState) -> F)
+/// The same through a platform.
+pub(crate) async fn every_state_has_its_word_through(platform: &'static Platform) {
+    let house = Chain::house(platform).await;
+    let chain = house.chain.clone().expect("a chain");
+    every_state_has_its_word_over(&house, |id, state| {
+        let chain = chain.clone();
+        async move { chain.upstream.life().memory.advance(&chain.innermost(&id).await, state) }
+    })
+    .await;
+}
+
+async fn every_state_has_its_word_over<F>(house: &House, advance: impl Fn(NativeId, BatchState) -> F)
 where
     F: Future<Output = ()>,
 {

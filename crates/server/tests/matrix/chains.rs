@@ -120,7 +120,7 @@ impl Chain {
     pub(crate) fn near(self: Arc<Self>, wishes: Wishes) -> House {
         // Above what a platform that counts will ever count to in a test, as configured where there is one.
         let wishes = Wishes { first_ordinal: wishes.first_ordinal.max(1_000_000), ..wishes };
-        House { chain: Some(self.clone()), ..House::wishing(self, wishes) }
+        House::wishing(self.clone(), wishes).behind(self)
     }
 
     /// What the platform calls the batch that this client begins there, past the proxy in front.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{BatchId, BatchRef, Clock, Ledger, NativeId, Scope, SystemClock};
+use batchlingua_core::{BatchId, BatchRef, BatchSpec, Clock, Entry, Ledger, NativeId, Scope, SystemClock};
 use batchlingua_ledger::Options;
 use batchlingua_router::{Limits, ListenerService};
 use batchlingua_testkit::conformance::Rig;
@@ -114,6 +114,11 @@ impl House {
         Self { rig, chain: None, ledger, service }
     }
 
+    /// The same with what its backend is the near end of.
+    pub(crate) fn behind(self, chain: Arc<Chain>) -> Self {
+        Self { chain: Some(chain), ..self }
+    }
+
     /// What it is served by.
     pub(crate) fn service(&self) -> &ListenerService {
         &self.service
@@ -139,10 +144,18 @@ impl House {
         id.native.unwrap_or_else(|| panic!("{wanted} was not accepted"))
     }
 
-    /// Whatever its clients can see of it.
-    pub(crate) async fn known(&self, wanted: &BatchRef) -> Option<BatchId> {
+    /// What it is to run, as its submit was understood.
+    pub(crate) async fn spec(&self, wanted: &BatchRef) -> BatchSpec {
+        BatchSpec::clone(&self.entry(wanted).await.expect("the batch is there").batch.spec)
+    }
+
+    async fn known(&self, wanted: &BatchRef) -> Option<BatchId> {
+        self.entry(wanted).await.map(|entry| entry.batch.id.clone())
+    }
+
+    /// The row, whatever clients can see of it.
+    async fn entry(&self, wanted: &BatchRef) -> Option<Entry> {
         let all = Scope { dialect: "none".into(), backends: None, projects: None, unscoped: true, ended_from: None };
-        let entry = self.ledger.find(wanted, &all).await.expect("the ledger answers")?;
-        Some(entry.batch.id.clone())
+        self.ledger.find(wanted, &all).await.expect("the ledger answers")
     }
 }

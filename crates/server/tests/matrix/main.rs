@@ -7,7 +7,7 @@
 mod away;
 mod behaviours;
 mod chains;
-mod dli;
+mod dli_lists;
 mod first_day;
 mod gateway;
 mod house;
@@ -23,7 +23,7 @@ mod voices;
 use batchlingua::adapters::ADAPTERS;
 
 use crate::{
-    chains::{Chain, PLATFORMS},
+    chains::{Chain, PLATFORMS, Platform},
     house::House,
     voices::VOICES,
 };
@@ -52,40 +52,86 @@ async fn every_front_over_this_machine() {
     behaviours::all(&House::over(rigs::local().await)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_front_over_kyuubi() {
-    behaviours::all(&Chain::house(&PLATFORMS[0]).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_front_over_livy() {
-    behaviours::all(&Chain::house(&PLATFORMS[1]).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_front_over_dli() {
-    behaviours::all(&Chain::house(&PLATFORMS[2]).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_front_over_kylin() {
-    behaviours::all(&Chain::house(&PLATFORMS[3]).await).await;
-}
-
 #[tokio::test]
 async fn every_state_has_its_word() {
     behaviours::every_state_has_its_word().await;
 }
 
+/// Every front over one platform, each behaviour a test of its own.
+macro_rules! over {
+    ($name:ident) => {
+        mod $name {
+            use super::*;
+
+            pub(crate) fn platform() -> &'static Platform {
+                PLATFORMS.iter().find(|platform| platform.voice.dialect() == stringify!($name)).expect("it is there")
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn every_front() {
+                behaviours::all(&Chain::house(platform()).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn every_state_has_its_word() {
+                behaviours::every_state_has_its_word_through(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn what_is_away_is_shown_as_last_seen_and_then_not_at_all() {
+                away::what_is_away_is_shown_as_last_seen_and_then_not_at_all(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn an_old_id_is_not_a_new_batch() {
+                restarted::an_old_id_is_not_a_new_batch(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn ids_that_clients_hold_mean_what_they_meant() {
+                first_day::ids_that_clients_hold_mean_what_they_meant(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn members_and_words_of_later_versions_stay_as_they_are() {
+                kept::members_and_words_of_later_versions_stay_as_they_are(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_platforms_refusal_is_told_as_it_is() {
+                kept::a_platforms_refusal_is_told_as_it_is(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_submit_whose_answer_is_lost_is_one_job() {
+                lost::a_submit_whose_answer_is_lost_is_one_job(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn what_is_lost_is_told() {
+                unmapped::what_is_lost_is_told(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn what_goes_along_has_come() {
+                unmapped::what_goes_along_has_come(platform()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn files_go_along_to_a_kyuubi_and_are_refused_elsewhere() {
+                uploads::files_go_along_to_a_kyuubi_and_are_refused_elsewhere(platform()).await;
+            }
+        }
+    };
+}
+
+over!(kyuubi);
+over!(livy);
+over!(dli);
+over!(kylin);
+
+/// Livy's clients may ask by a name where others ask by an id.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_state_has_its_word_through_every_platform() {
-    for platform in &PLATFORMS {
-        let house = Chain::house(platform).await;
-        let chain = house.chain.clone().expect("a chain");
-        behaviours::every_state_has_its_word_over(&house, |id, state| {
-            let chain = chain.clone();
-            async move { chain.upstream.life().memory.advance(&chain.innermost(&id).await, state) }
-        })
-        .await;
-    }
+async fn a_name_that_livys_clients_hold_means_what_it_meant() {
+    first_day::a_name_that_livys_clients_hold_means_what_it_meant(livy::platform()).await;
 }

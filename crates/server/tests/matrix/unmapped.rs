@@ -1,17 +1,142 @@
-//! Whatever a platform does not get is told, and never left out in silence; whatever it gets is not complained of.
+//! Whatever a platform does not get is told, or refused where the job would do something else; never left out in silence. Whatever it gets
+//! is not complained of, and has come.
 
+use batchlingua::adapters::ADAPTERS;
+use batchlingua_core::{BatchSpec, ConfFate, Field, Mapping, Place};
 use batchlingua_testkit::conformance::Job;
 use serde_json::{Value, json};
 
 use crate::{
-    chains::{Chain, PLATFORMS},
-    voices::{Dli, Kyuubi, Livy, VOICES, Voice},
+    chains::{Chain, Platform},
+    house::{Ask, House},
+    voices::{VOICES, Voice},
 };
 
-/// A member that only this dialect has, which is told where it is lost.
-fn own(front: &dyn Voice) -> Option<(&'static str, Value)> {
-    match front.dialect() {
-        "dli" => Some(("feature", json!("ai"))),
-        _ => None,
+/// Something that not every platform has a place for, as one dialect's client says it.
+struct Said {
+    by: &'static str,
+    member: &'static str,
+    value: fn() -> Value,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// Only a platform of its own dialect knows it; told by this name.
+    Own(&'static str),
+    /// A field of the model.
+    Field(Field),
+    /// A conf key: its class is told by its first word.
+    Conf(&'static str),
+}
+
+const IMAGE: &str = "spark.kubernetes.driver.container.image";
+const USER: &str = "hive.server2.proxy.user";
+
+const SAID: [Said; 6] = [
+    Said { by: "dli", member: "spark_version", value: || json!("3.3.1"), what: What::Own("extension:spark_version") },
+    Said {
+        by: "kyuubi",
+        member: "conf",
+        value: || json!({ "kyuubi.batch.priority": "10" }),
+        what: What::Own("extension:kyuubi.batch.priority"),
+    },
+    Said { by: "livy", member: "proxyUser", value: || json!("ann"), what: What::Field(Field::RunAs) },
+    Said { by: "livy", member: "conf", value: || json!({ IMAGE: "spark:1" }), what: What::Conf(IMAGE) },
+    Said { by: "kyuubi", member: "conf", value: || json!({ IMAGE: "spark:1" }), what: What::Conf(IMAGE) },
+    Said { by: "livy", member: "conf", value: || json!({ USER: "ann" }), what: What::Conf(USER) },
+];
+
+/// What is to become of it.
+enum Fate {
+    Carried,
+    Told(String),
+    Refused(String),
+}
+
+impl Said {
+    /// By the platform's own table, from which its documentation comes too.
+    fn fate(&self, kind: &str, mapping: &Mapping) -> Fate {
+        match self.what {
+            What::Own(_) if kind == self.by => Fate::Carried,
+            What::Own(name) => Fate::Told(name.to_owned()),
+            What::Field(field) => match mapping.line(field).expect("every field has a line").place {
+                Place::Nowhere(_) => Fate::Refused(field.as_str().to_owned()),
+                Place::Member(_) | Place::Conf(_) | Place::Made(_) | Place::NotNeeded(_) => Fate::Carried,
+            },
+            What::Conf(key) => match mapping.rule(key, self.by).map_or(mapping.other_conf, |rule| rule.fate) {
+                ConfFate::Lost if key.starts_with("spark.") => Fate::Told(format!("conf:{key}")),
+                ConfFate::Lost | ConfFate::Refuse => Fate::Refused(format!("conf:{key}")),
+                ConfFate::Keep | ConfFate::Prefix(_) | ConfFate::Rename(_) => Fate::Carried,
+                ConfFate::Unless(_) | ConfFate::NotNeeded => Fate::Carried,
+            },
+        }
     }
+}
+
+pub(crate) async fn what_is_lost_is_told(platform: &'static Platform) {
+    if platform.begun_by.is_some() {
+        // It cannot be told to run anything, which `behaviours` looks at.
+        return;
+    }
+    let house = Chain::house(platform).await;
+    let memory = house.chain.as_ref().expect("a chain").upstream.life().memory;
+    let kind = platform.voice.dialect();
+    let adapter = ADAPTERS.iter().find(|adapter| adapter.name == kind).expect("it is there");
+    for said in &SAID {
+        let front = VOICES.into_iter().find(|voice| voice.dialect() == said.by).expect("it is there");
+        let ask = front.submit(&house.rig.spec(Job::Succeeds)).expect("it submits");
+        let jobs = memory.jobs_created();
+        let answer = house.ask(&ask.with(said.member, (said.value)())).await;
+        let pair = format!("{} of {} on {kind}", said.member, said.by);
+        let told = answer.header("batchlingua-unmapped");
+        match said.fate(kind, adapter.mappings[0]) {
+            Fate::Carried => assert_eq!((answer.status / 100, told), (2, None), "{pair}: {answer:?}"),
+            Fate::Told(name) => assert_eq!((answer.status / 100, told), (2, Some(&*name)), "{pair}: {answer:?}"),
+            Fate::Refused(name) => {
+                assert_eq!(answer.status, front.refused(), "{pair}: {answer:?}");
+                assert!(answer.text().contains(&name) && answer.text().contains("'here'"), "{pair}: {answer:?}");
+                assert_eq!(memory.jobs_created(), jobs, "{pair}");
+                continue;
+            }
+        }
+        assert_eq!(memory.jobs_created(), jobs + 1, "{pair}");
+    }
+}
+
+/// The queue as each says it.
+fn queued(front: &dyn Voice, ask: Ask) -> Ask {
+    match front.dialect() {
+        "kyuubi" => ask.with("conf", json!({ "spark.yarn.queue": "nightly", "spark.x": "y" })),
+        _ => ask.with("conf", json!({ "spark.x": "y" })).with("queue", json!("nightly")),
+    }
+}
+
+/// File, arguments, name, queue and conf are what they were, two translations later.
+pub(crate) async fn what_goes_along_has_come(platform: &'static Platform) {
+    if platform.begun_by.is_some() {
+        return;
+    }
+    let house = Chain::house(platform).await;
+    for front in VOICES {
+        let spec = house.rig.spec(Job::Prints(7));
+        let Some(ask) = front.submit(&spec) else { continue };
+        let ask = queued(front, ask).with("name", json!("the nightly one"));
+        let came = there(&house, front, &ask).await;
+        let pair = format!("{} on {}", front.dialect(), platform.voice.dialect());
+        assert_eq!((&came.file, &came.args), (&spec.file, &spec.args), "{pair}");
+        assert_eq!(came.kind, spec.kind, "{pair}");
+        assert_eq!((came.name.as_deref(), came.queue.as_deref()), (Some("the nightly one"), Some("nightly")), "{pair}");
+        assert_eq!(came.conf.get("spark.x"), Some("y"), "{pair}: {:?}", came.conf);
+    }
+}
+
+/// The batch as the far end has understood it.
+async fn there(house: &House, front: &dyn Voice, ask: &Ask) -> BatchSpec {
+    let answer = house.ask(ask).await;
+    assert_eq!(answer.status / 100, 2, "{}: {answer:?}", front.dialect());
+    assert_eq!(answer.header("batchlingua-unmapped"), None, "{}: {answer:?}", front.dialect());
+    let native = house.native(front.wanted(&front.submitted(&answer.json()))).await;
+    let chain = house.chain.as_ref().expect("a chain");
+    chain.upstream.life().house.spec(&chain.platform.voice.wanted(native.as_str())).await
 }

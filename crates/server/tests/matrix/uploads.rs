@@ -9,7 +9,7 @@ use http::Method;
 
 use crate::{
     behaviours::{reached, shown},
-    chains::{Chain, PLATFORMS},
+    chains::{Chain, Platform},
     house::{Ask, Wishes},
     voices::{Kyuubi, Voice},
 };
@@ -47,42 +47,40 @@ fn bytes(count: usize, seed: u8) -> Vec<u8> {
     (0..count).map(next).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn files_go_along_to_a_kyuubi_and_are_refused_elsewhere() {
+pub(crate) async fn files_go_along_to_a_kyuubi_and_are_refused_elsewhere(platform: &'static Platform) {
     let (program, extra) = (bytes(300_000, 1), bytes(1_000_000, 2));
-    for platform in &PLATFORMS {
-        let spool = tempfile::tempdir().expect("a folder");
-        let mut limits = Limits::default();
-        limits.upload.dir = spool.path().to_owned();
-        let house = Chain::house_wishing(platform, Wishes { limits, ..Wishes::default() }).await;
-        let upstream = &house.chain.as_ref().expect("a chain").upstream;
-        upstream.came();
-        let kind = platform.voice.dialect();
-        let answer = house.ask(&with_files(&program, &extra)).await;
-        let sent: Vec<_> = upstream.came().into_iter().filter(|came| came.method == Method::POST).collect();
-        if !house.rig.backend().capabilities().upload {
-            assert_eq!(answer.status, Kyuubi.refused(), "{kind}: {answer:?}");
-            assert!(sent.is_empty(), "{kind}");
-            // Who cannot be told to run anything has no use for a folder of files.
-            let told = if platform.begun_by.is_some() { "does not offer submitting" } else { "`stage`" };
-            assert!(answer.text().contains(told), "{kind}: {}", answer.text());
-            continue;
-        }
-        assert_eq!(answer.status, 200, "{kind}: {answer:?}");
-        let [submit] = &sent[..] else { panic!("{kind}: one submit, not {}", sent.len()) };
-        for (name, file) in [("job.py", &program), ("data.csv", &extra)] {
-            let at = memchr::memmem::find(&submit.body, file).unwrap_or_else(|| panic!("{name} has not come whole"));
-            let before = String::from_utf8_lossy(&submit.body[..at]).into_owned();
-            let head = before.rsplit("\r\n\r\n").nth(1).expect("a part's head");
-            assert!(head.contains(&format!("filename=\"{name}\"")), "{head}");
-        }
-        let native = house.native(Kyuubi.wanted(&Kyuubi.submitted(&answer.json()))).await;
-        house.rig.submitted(&native, Job::Succeeds).await;
-        reached(&house, &native, BatchState::Succeeded).await;
-        assert_eq!(shown(&house, &Kyuubi, &house.ids(&native).await).await, "FINISHED");
-        let left: Vec<_> = walk(spool.path());
-        assert!(left.is_empty(), "nothing is left of files that were sent: {left:?}");
+    let spool = tempfile::tempdir().expect("a folder");
+    let mut limits = Limits::default();
+    limits.upload.dir = spool.path().to_owned();
+    let house = Chain::house_wishing(platform, Wishes { limits, ..Wishes::default() }).await;
+    let upstream = &house.chain.as_ref().expect("a chain").upstream;
+    upstream.came();
+    let kind = platform.voice.dialect();
+    let answer = house.ask(&with_files(&program, &extra)).await;
+    let sent: Vec<_> = upstream.came().into_iter().filter(|came| came.method == Method::POST).collect();
+    if !house.rig.backend().capabilities().upload {
+        assert_eq!(answer.status, Kyuubi.refused(), "{kind}: {answer:?}");
+        assert!(sent.is_empty(), "{kind}");
+        // Who cannot be told to run anything has no use for a folder of files.
+        let told = if platform.begun_by.is_some() { "does not offer submitting" } else { "`stage`" };
+        assert!(answer.text().contains(told), "{kind}: {}", answer.text());
+        return;
     }
+    assert_eq!(answer.status, 200, "{kind}: {answer:?}");
+    let [submit] = &sent[..] else { panic!("{kind}: one submit, not {}", sent.len()) };
+    for (name, file) in [("job.py", &program), ("data.csv", &extra)] {
+        let at = submit.body.windows(file.len()).position(|window| window == &file[..]);
+        let at = at.unwrap_or_else(|| panic!("{name} has not come whole"));
+        let before = String::from_utf8_lossy(&submit.body[..at]).into_owned();
+        let head = before.rsplit("\r\n\r\n").nth(1).expect("a part's head");
+        assert!(head.contains(&format!("filename=\"{name}\"")), "{head}");
+    }
+    let native = house.native(Kyuubi.wanted(&Kyuubi.submitted(&answer.json()))).await;
+    house.rig.submitted(&native, Job::Succeeds).await;
+    reached(&house, &native, BatchState::Succeeded).await;
+    assert_eq!(shown(&house, &Kyuubi, &house.ids(&native).await).await, "FINISHED");
+    let left: Vec<_> = walk(spool.path());
+    assert!(left.is_empty(), "nothing is left of files that were sent: {left:?}");
 }
 
 /// The files in a folder, at any depth.

@@ -64,7 +64,6 @@ struct Serving {
 #[derive(Clone, Debug)]
 pub(crate) struct Came {
     pub(crate) method: Method,
-    pub(crate) path: String,
     pub(crate) body: Bytes,
 }
 
@@ -80,6 +79,7 @@ impl Life {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
+        let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init(); //DEBUG
         let (life, way) = (Life::begin(), Arc::<Way>::default());
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a port of the loopback is free");
         let address = listener.address();
@@ -174,9 +174,8 @@ impl Way {
     async fn pass(&self, service: ListenerService, request: Request<RequestStream>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         let is_submit = head.method == Method::POST;
-        let came = Came { method: head.method.clone(), path, body: body.clone() };
+        let came = Came { method: head.method.clone(), body: body.clone() };
         self.came.lock().expect("nothing panics while it is held").push(came);
         let answer = service.answer(Request::from_parts(head, Body::full(body))).await;
         if is_submit && answer.status().is_success() && std::mem::take(&mut *self.loses.lock().expect("as above")) {

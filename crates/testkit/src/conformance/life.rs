@@ -19,6 +19,9 @@ pub async fn a_success_reads_as_succeeded(rig: &dyn Rig) {
     let batch = ended(rig, job.id()).await;
     assert_eq!(batch.state, BatchState::Succeeded);
     let times = batch.times;
+    if !rig.tells_times() {
+        return;
+    }
     let end = times.ended.expect("an ended job says when it ended");
     let start = times.started.unwrap_or(times.created);
     assert!(times.created <= start && start <= end, "the times are in order: {times:?}");
@@ -29,7 +32,7 @@ pub async fn a_failure_reads_as_failed(rig: &dyn Rig) {
     let job = submit(rig, Job::Fails).await;
     let batch = ended(rig, job.id()).await;
     assert_eq!(batch.state, BatchState::Failed);
-    assert!(batch.times.ended.is_some(), "an ended job says when it ended");
+    assert!(batch.times.ended.is_some() || !rig.tells_times(), "an ended job says when it ended");
 }
 
 /// Whoever asks later sees the same end with the same times.

@@ -26,9 +26,11 @@ pub async fn a_submit_is_seen_by_its_id(rig: &dyn Rig) {
         assert_eq!(batch.attempt, 1, "nobody has begun it again");
     }
     let batch = get(rig, job.id(), Detail::Summary).await.expect("the job is there");
-    assert_eq!(batch.spec.file, rig.spec(Job::Runs).file, "it runs what was asked for");
+    if rig.tells_what_runs() {
+        assert_eq!(batch.spec.file, rig.spec(Job::Runs).file, "it runs what was asked for");
+    }
     assert!(!batch.cancel_asked, "nobody has asked for its end");
-    assert!(batch.times.created.0 > 0, "it says when it was made");
+    assert!(batch.times.created.0 > 0 || !rig.tells_times(), "it says when it was made");
     rig.finish(job.id()).await;
 }
 
@@ -96,6 +98,9 @@ pub async fn a_second_submit_of_a_marker_makes_no_second_job(rig: &dyn Rig) {
 
 /// `explain` shows what `submit` sends, and sends nothing.
 pub async fn a_plan_changes_nothing_and_is_the_same_each_time(rig: &dyn Rig) {
+    if !rig.backend().capabilities().submit {
+        return;
+    }
     let before = walk(rig).await.len();
     let intent = intent(marker(), rig.spec(Job::Runs));
     let plans = [(); 2].map(|()| rig.backend().plan(intent.clone()).expect("the rig's specs can be planned"));

@@ -184,28 +184,24 @@ async fn read_whole(mut body: Incoming, max: usize) -> Result<Bytes, UpstreamErr
     if http_body::Body::size_hint(&body).lower() > max as u64 {
         return Err(too_large());
     }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    // Most answers are one piece, which is the answer as it is.
+    let mut whole = Bytes::new();
+    let mut gathered = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| UpstreamError::Lost(truncation(&error)))?;
         // Trailers tell nothing that any of the products' clients would know.
         let Ok(piece) = frame.into_data() else { continue };
-        if first.len() + rest.len() + piece.len() > max {
+        if whole.len() + gathered.len() + piece.len() > max {
             return Err(too_large());
         }
-        if first.is_empty() {
-            first = piece;
+        if whole.is_empty() && gathered.is_empty() {
+            whole = piece;
         } else {
-            rest.extend_from_slice(&piece);
+            gathered.extend_from_slice(&std::mem::take(&mut whole));
+            gathered.extend_from_slice(&piece);
         }
     }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
+    Ok(if gathered.is_empty() { whole } else { gathered.freeze() })
 }
 
 /// An answer whose head came and whose end did not.

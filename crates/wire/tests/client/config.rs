@@ -1,5 +1,7 @@
 //! The keys, their defaults, and what is said about those that are wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use batchlingua_testkit::origin::Authority;
 use batchlingua_wire::AuthScheme;
 use serde_json::{Value, json};
@@ -135,4 +137,51 @@ fn faults_of_certificates_are_found_before_anything_connects() {
         assert!(told.contains(says) && told.lines().count() == 1, "{tls}: {told}");
     }
     read("https://h", json!({"tls": {"ca": ca, "cert": cert, "key": key}}), &ALL).expect("good");
+}
+
+/// The section "HTTP backends" of the reference: each table's keys with their defaults, which are JSON here as well as TOML.
+fn reference() -> BTreeMap<String, BTreeMap<String, Option<Value>>> {
+    const REFERENCE: &str = include_str!("../../../../docs/configuration.md");
+    let section = REFERENCE.split_once("\n### HTTP backends\n").expect("the section").1;
+    let section = section.split_once("\n### ").expect("another follows").0;
+    let mut tables: BTreeMap<String, BTreeMap<String, Option<Value>>> = BTreeMap::new();
+    let mut heading = String::new();
+    for line in section.lines() {
+        if let Some(title) = line.strip_prefix("#### ") {
+            heading = title.trim_matches('`').to_owned();
+        }
+        let cells: Vec<&str> = line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
+        if let [key, _type, default, _meaning] = cells.as_slice()
+            && let Some(key) = key.strip_prefix('`')
+        {
+            let default = default.strip_prefix('`').and_then(|default| default.strip_suffix('`'));
+            let default = default.map(|default| serde_json::from_str(default).expect("a value"));
+            tables.entry(heading.clone()).or_default().insert(key.trim_matches('`').to_owned(), default);
+        }
+    }
+    tables
+}
+
+#[test]
+fn the_reference_has_the_keys_of_the_code_their_defaults_and_no_others() {
+    let tables = reference();
+    assert_eq!(tables.len(), 5, "{:?}", tables.keys());
+    for (heading, documented) in &tables {
+        let odd = json!({"%%": 1});
+        let keys = match heading.as_str() {
+            "" => odd,
+            "auth" | "tls" => json!({heading: odd}),
+            "basic" | "ak_sk" => json!({"auth": {heading: odd}}),
+            other => panic!("the reference has a table under \"{other}\" that this test does not know"),
+        };
+        let told = read("https://h", keys, &ALL).expect_err("a key that nobody knows");
+        let known = told.lines().find_map(|line| line.split_once("is not known; known here: ")).expect("the keys").1;
+        let known: BTreeSet<&str> = known.split(", ").collect();
+        assert_eq!(known, documented.keys().map(String::as_str).collect(), "{heading}");
+    }
+    let given: serde_json::Map<String, Value> =
+        tables[""].iter().filter_map(|(key, default)| Some((key.clone(), default.clone()?))).collect();
+    let with_defaults = read(URL, Value::Object(given), &ALL).expect("the defaults are good");
+    let without = read(URL, json!({}), &ALL).expect("good");
+    assert_eq!(format!("{with_defaults:?}"), format!("{without:?}"), "and they are those of the code");
 }

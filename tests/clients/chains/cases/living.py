@@ -2,7 +2,7 @@
 comes whole in pages of any size."""
 
 from lib.checks import until
-from talk import SUBMITTING, TALKS, jobs, known_as, look, submitted
+from talk import PROJECT, SUBMITTING, TALKS, jobs, known_as, look, submitted
 
 LINES = 2500
 
@@ -11,7 +11,7 @@ def pages(face, by, batch, size):
     """The whole log by a dialect's own paging."""
     if by == "kylin":
         # Whole, as a file.
-        path = f"/kylin/api/jobs/{batch}/steps/{batch}_00/log?project=p"
+        path = f"/kylin/api/jobs/{batch}/steps/{batch}_00/log?project={PROJECT}"
         return face.call("GET", path, None, TALKS[by].headers)[2].splitlines()
     path = {"livy": "/log?from={}&size={}", "dli": "/log?from={}&size={}", "kyuubi": "/localLog?from={}&size={}"}[by]
     lines = []

@@ -9,8 +9,8 @@ from lib.jobs import started
 from lib.proxy import EVERY_DIALECT
 from talk import SUBMITTING, TALKS, jobs, known_as, look, submit, submitted
 
-# Of a platform that is away: not yet sent, so nothing can have come of it.
-AWAY = {"livy": 503, "kyuubi": 503, "dli": 503}
+# What each dialect says of a platform that is away. Nothing was sent, so nothing can have come of it.
+AWAY = {"livy": 503, "kyuubi": 503, "dli": 502}
 
 
 def plain(house):

@@ -18,7 +18,9 @@ def shim(house, checks):
     checks.equal("the DLI asks who comes", dli.call("GET", f"/v2.0/{PROJECT}/batches")[0], 401)
     proxy = Filled(house, "kyuubi-to-dli.toml", lambda proxy: {
         "127.0.0.1:10099": f"127.0.0.1:{proxy.port}", "https://dli.eu-west-101.myhuaweicloud.eu": dli.url,
-        "/mnt/lake/batches": str(house.stage), "obs://lake/batches": f"file://{house.stage}", "obs://lake/": "file:///"})
+        "/mnt/lake/batches": str(house.stage), "obs://lake/batches": f"file://{house.stage}", "obs://lake/": "file:///",
+        # What is put there is no OBS here.
+        "paths = {": 'paths = { "file:///" = "file:///",'})
     proxy.start()
 
     body = {"batchType": "PYSPARK", "resource": f"hdfs://{house.job('hello.py')}", "name": "by its path", "args": ["one"],

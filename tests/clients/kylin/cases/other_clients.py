@@ -4,8 +4,7 @@ import http.client
 import json
 
 from lib.examples import ran
-from lib.proxy import basic
-from lib.many import PROJECT
+from lib.proxy import PROJECT, basic
 from stock import V2, V4_PUBLIC, call, kylin, submit, to_its_end
 
 

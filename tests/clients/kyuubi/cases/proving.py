@@ -10,7 +10,8 @@ ANN, BOB, ADMIN = ((user, USERS[user]) for user in ("ann", "bob", "ADMIN"))
 
 
 def submit(house, login, *args, **conf):
-    body = {"batchType": "SPARK", "resource": house.job("quick.sh"), "className": "", "name": "proving", "args": list(args),
+    kind = "PYSPARK" if house.quick().endswith(".py") else "SPARK"
+    body = {"batchType": kind, "resource": house.quick(), "className": "", "name": "proving", "args": list(args),
             "conf": {key.replace("_", "."): value for key, value in conf.items()}}
     return call(proving(house), "POST", "/batches", body, login)
 

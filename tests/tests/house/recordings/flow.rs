@@ -10,6 +10,7 @@ use super::cases::{Case, Flow, Run, Step};
 use super::judge::{Outcome, Verdict, judge};
 use super::product::{House, Play, Product};
 use super::rewrite::{self, Apps, Ids};
+use super::rules::Rule;
 use crate::proxy::{Config, Proxy};
 use crate::wire::{self, Request};
 
@@ -28,6 +29,7 @@ pub(super) struct Report {
 
 struct Runner<'a> {
     run: &'a Run,
+    chain: Chain,
     house: House<'a>,
     play: Box<dyn Play + 'a>,
     /// Exchanges that were sent ahead of their place.
@@ -42,6 +44,16 @@ pub(super) enum Chain {
     Front,
     /// A proxy whose platform is that one, by the same dialect: what goes in and out of it must be what comes from there.
     Through,
+}
+
+impl Chain {
+    /// What may be different, those between first.
+    pub(super) fn rules(self, product: &dyn Product) -> Vec<&'static [Rule]> {
+        match self {
+            Self::Front => vec![product.rules()],
+            Self::Through => vec![product.rules_between(), product.rules()],
+        }
+    }
 }
 
 pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -> Report {
@@ -63,12 +75,15 @@ pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -
             let platform = Proxy::start(config.clone());
             let mut before = Config { port: 0, dir: dir.path().join("before"), ..config };
             before.upstream = Some((product.name(), platform.address()));
-            before.first_ordinal = None;
+            // Far above all ids that stand for nobody's.
+            before.first_ordinal = Some(500_000_000);
+            // The recorded server's lists were of the moment.
+            before.more.push_str("\n[limits]\nlist_freshness = \"0s\"\n");
             (Proxy::start(before), Some(platform))
         }
     };
     let house = House { product, apps, proxy, platform, ids: Ids::default() };
-    let mut runner = Runner { run, house, play, started: BTreeMap::new(), report: Report::default() };
+    let mut runner = Runner { run, chain, house, play, started: BTreeMap::new(), report: Report::default() };
     for flow in &run.flows {
         for case in flow.cases.iter().filter(|case| !run.is_late(case)) {
             runner.case(flow, case);
@@ -123,7 +138,14 @@ impl<'a> Runner<'a> {
         let outcome = outcome.map(|answers| rewrite::as_recorded_server(answers, address, recorded));
         self.bind(case, &outcome);
         self.play.look(&mut self.house, case, &outcome);
-        let verdict = judge(self.house.product, case, &outcome, self.house.apps, &self.house.ids);
+        let verdict = judge(
+            self.house.product,
+            &self.chain.rules(self.house.product),
+            case,
+            &outcome,
+            self.house.apps,
+            &self.house.ids,
+        );
         self.report.judged.push(Judged { flow: case.flow.clone(), case: case.name.clone(), verdict });
     }
 

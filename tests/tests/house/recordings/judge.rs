@@ -6,6 +6,7 @@ use super::cases::Case;
 use super::compare::{Difference, View};
 use super::product::{Level, Product};
 use super::rewrite::{Apps, Ids};
+use super::rules::Rule;
 use crate::wire::{Answer, SILENCE};
 
 #[derive(Debug)]
@@ -19,7 +20,14 @@ pub(super) enum Verdict {
 /// What came back from the proxy, or why nothing did.
 pub(super) type Outcome = Result<Vec<Answer>, String>;
 
-pub(super) fn judge(product: &dyn Product, case: &Case, outcome: &Outcome, apps: &Apps, ids: &Ids) -> Verdict {
+pub(super) fn judge(
+    product: &dyn Product,
+    rules: &[&[Rule]],
+    case: &Case,
+    outcome: &Outcome,
+    apps: &Apps,
+    ids: &Ids,
+) -> Verdict {
     let mut pairs = pairs(product, case, outcome, apps, ids);
     let mut left = differences(&pairs);
     let mut varied = Vec::new();
@@ -30,7 +38,7 @@ pub(super) fn judge(product: &dyn Product, case: &Case, outcome: &Outcome, apps:
         return Verdict::Same(varied);
     }
     let mut credited = Vec::new();
-    for rule in product.rules() {
+    for rule in rules.iter().copied().flatten() {
         ease(case, rule.level, &mut pairs, &mut left).then(|| credited.push(rule.name));
     }
     // What varies may have become comparable by a rule only.

@@ -38,7 +38,7 @@ fn mirrored(product: &dyn Product, case: &Case, answer: &[u8], apps: &Apps) -> V
         });
         wire::exchange(address, Request(&request), case.recorded.len())
     });
-    judge(product, case, &outcome, apps, &ids)
+    judge(product, &[product.rules()], case, &outcome, apps, &ids)
 }
 
 fn answer_of(product: &dyn Product, case: &Case) -> Vec<u8> {

@@ -37,6 +37,7 @@ use kyuubi::Kyuubi;
 use livy::Livy;
 use product::Product;
 use rewrite::Apps;
+use rules::Rule;
 use serde_json::json;
 
 use crate::scoreboard::{self, Verdicts};
@@ -83,7 +84,16 @@ fn come_out_the_same(product: &dyn Product, chain: Chain) {
     }
     let [same, by_rule, faults] = tally.counts();
     println!("{:<20} {same:>5} {by_rule:>5} {faults:>5}   ({} of the same vary by nature)\n", "all", tally.varied);
-    let miscounted = tally.rules(product);
+    tally.nature(product);
+    let miscounted = tally.rules(&chain.rules(product));
+    // What a front alone differs in is counted there; a proxy between may need less of it.
+    let between = product.rules_between().iter().filter(|rule| !rule.count.is_met(tally.needed_of(rule)));
+    let miscounted: Vec<String> = match chain {
+        Chain::Front => miscounted,
+        Chain::Through => between
+            .map(|rule| format!("rule {} was needed for {} exchanges", rule.name, tally.needed_of(rule)))
+            .collect(),
+    };
     let summary = json!({
         "product": product.name(), "total": total, "same": same, "varied": tally.varied, "by_rule": by_rule,
         "faults": faults, "rules": tally.needed, "nature": tally.by_nature,
@@ -91,11 +101,13 @@ fn come_out_the_same(product: &dyn Product, chain: Chain) {
     println!("replay: {summary}");
 
     let troubles: Vec<&String> = reports.iter().flat_map(|report| &report.troubles).collect();
-    let mut failures: Vec<String> = troubles.into_iter().cloned().chain(tally.faults).collect();
+    let mut failures: Vec<String> = troubles.into_iter().cloned().chain(std::mem::take(&mut tally.faults)).collect();
     if only.is_none() {
         failures.extend(miscounted);
-        failures.extend(scoreboard::told(product.name(), &tally.verdicts, by_chance(product)));
-        if same * 100 < total * SAME_OF_HUNDRED {
+        if chain == Chain::Front {
+            failures.extend(scoreboard::told(product.name(), &tally.verdicts, by_chance(product)));
+        }
+        if (same + tally.between(product)) * 100 < total * SAME_OF_HUNDRED {
             failures.push(format!("{same} of {total} are the same, which is less than {SAME_OF_HUNDRED} of a hundred"));
         }
     }
@@ -122,6 +134,24 @@ fn by_chance(product: &dyn Product) -> usize {
 }
 
 impl Tally {
+    fn needed_of(&self, rule: &Rule) -> usize {
+        self.needed.get(rule.name).copied().unwrap_or_default()
+    }
+
+    /// Exchanges that only what is between makes different.
+    fn between(&self, product: &dyn Product) -> usize {
+        product.rules_between().iter().map(|rule| self.needed_of(rule)).sum()
+    }
+
+    /// Prints what varies.
+    fn nature(&self, product: &dyn Product) {
+        for nature in product.nature() {
+            let count = self.by_nature.get(nature.name).copied().unwrap_or_default();
+            println!("by nature: {:<17} {count:>3}  {}", nature.name, nature.reason);
+        }
+        println!();
+    }
+
     fn counts(&self) -> [usize; 3] {
         [self.same, self.by_rule, self.faults.len()]
     }
@@ -151,15 +181,10 @@ impl Tally {
         }
     }
 
-    /// Prints what varies and the rules; those of them whose count is not what was measured.
-    fn rules(&self, product: &dyn Product) -> Vec<String> {
-        for nature in product.nature() {
-            let count = self.by_nature.get(nature.name).copied().unwrap_or_default();
-            println!("by nature: {:<17} {count:>3}  {}", nature.name, nature.reason);
-        }
-        println!();
+    /// Prints the rules; those of them whose count is not what was measured.
+    fn rules(&self, rules: &[&[Rule]]) -> Vec<String> {
         let mut miscounted = Vec::new();
-        for rule in product.rules() {
+        for rule in rules.iter().copied().flatten() {
             let count = self.needed.get(rule.name).copied().unwrap_or_default();
             println!("{:<28} {count:>3}  {}", rule.name, rule.reason);
             if !rule.count.is_met(count) {

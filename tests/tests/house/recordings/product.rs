@@ -36,6 +36,8 @@ pub(super) trait Product: Sync {
     /// What varies by nature, in the order in which it is asked.
     fn nature(&self) -> &'static [Nature];
     fn rules(&self) -> &'static [Rule];
+    /// What is different, beside those, where a proxy stands between the client and such a server.
+    fn rules_between(&self) -> &'static [Rule];
     /// What its recorded server was set to, where that is not what a `Config` begins with.
     fn configure(&self, config: &mut Config);
     /// The path of submits and lists.

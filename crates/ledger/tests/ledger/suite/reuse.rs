@@ -247,11 +247,17 @@ pub(crate) async fn an_answer_gets_the_number_of_a_batch_that_is_gone(house: Hou
     let settled = answered(&house, &lease, livy("8", Some("bl-3"), None)).await;
     assert_eq!((settled.row, of(&house, 8).await), (by_time.row, Some(foreign.row)));
     assert_eq!(native(&house, foreign.row).await, format!("8~{}", foreign.row.0));
+    // Nor does anything tell two submits of a server that gives no names back; each was answered, so they are two.
+    let ours = house.accepted(intent(), "9").await;
+    let (by_answer, lease) = sending(&house, "bl-4").await;
+    let settled = answered(&house, &lease, nameless("9")).await;
+    assert_eq!((settled.row, settled.batch.id.native.clone()), (by_answer.row, Some("9".into())));
+    assert_eq!(native(&house, ours.row).await, format!("9~{}", ours.row.0));
 }
 
 pub(crate) async fn a_number_that_may_be_anothers_is_not_taken_from_it(house: House) {
     let ours = house.accepted(intent(), "7").await;
-    let (open, lease) = sending(&house, "bl-1").await;
+    let (open, lease) = ambiguous(&house, "bl-1").await;
     let taken = house.ledger.settle(&lease, Verdict::Accepted(Box::new(livy("7", Some("bl-1"), None)))).await;
     assert!(internal(taken).contains(&format!("row {}", ours.row.0)), "it was submitted here, and may run");
     let foreign = bound(&house, livy("8", None, Some("app-8"))).await;

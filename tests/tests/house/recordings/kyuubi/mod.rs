@@ -56,6 +56,10 @@ impl Product for Kyuubi {
         rules::RULES
     }
 
+    fn rules_between(&self) -> &'static [Rule] {
+        rules::BETWEEN
+    }
+
     fn configure(&self, _: &mut Config) {}
 
     fn collection(&self) -> &'static str {

@@ -107,3 +107,6 @@ pub(super) const RULES: &[Rule] = &[
         level: levels::bare_lf,
     },
 ];
+
+/// Through a proxy to a Kyuubi.
+pub(super) const BETWEEN: &[Rule] = &[];

@@ -51,6 +51,10 @@ impl Product for Livy {
         rules::RULES
     }
 
+    fn rules_between(&self) -> &'static [Rule] {
+        rules::BETWEEN
+    }
+
     fn configure(&self, config: &mut Config) {
         // It counted from 0 and kept 200 lines.
         config.first_ordinal = Some(0);
