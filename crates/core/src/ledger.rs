@@ -335,3 +335,43 @@ pub enum Health {
     /// It does not, for this reason.
     Bad(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn entry(marked: Option<&str>, named: Option<&str>) -> Entry {
+        let uuid = Uuid::from_u128(0xaaaa_bbbb << 96 | 1);
+        let spec = BatchSpec { name: named.map(str::to_owned), ..BatchSpec::default() };
+        let id = BatchId { uuid, ordinal: 1, native: Some("5".into()) };
+        Entry {
+            row: RowId(1),
+            backend: "b".into(),
+            dialect: None,
+            phase: Phase::Accepted,
+            marker: Marker { uuid, name: marked.map(str::to_owned) },
+            batch: Arc::new(Batch::new(id, BatchState::Running, Arc::new(spec))),
+            unmapped: Arc::default(),
+            refusal: None,
+        }
+    }
+
+    #[test]
+    fn a_batch_is_told_from_another_by_the_names_that_it_may_have_there() {
+        let seen = |name: &str| {
+            let spec = BatchSpec { name: Some(name.to_owned()), ..BatchSpec::default() };
+            Batch::new(NativeId::from("5"), BatchState::Running, Arc::new(spec))
+        };
+        let marked = entry(Some("nightly"), Some("nightly"));
+        for (name, is_another) in
+            [("nightly", false), ("nightly-aaaabbbb", false), ("nightly-aaaabbbc", true), ("daily", true), ("", false)]
+        {
+            assert_eq!(marked.is_another(&seen(name)), is_another, "{name}");
+        }
+        // One that came by no submit of ours has no second name.
+        assert!(entry(None, Some("nightly")).is_another(&seen("nightly-aaaabbbb")));
+        assert!(!entry(None, None).is_another(&seen("daily")), "nothing is known of it");
+    }
+}

@@ -331,11 +331,7 @@ fn place(load: &mut Load, field: Field, place: Place, value: FieldValue) -> Trea
     match place {
         Place::Member(name) => {
             load.members.push((name, value));
-            if is_same_name(name, field.as_str()) {
-                Treatment::Carried
-            } else {
-                Treatment::Renamed(name.to_owned())
-            }
+            if is_same_name(name, field.as_str()) { Treatment::Carried } else { Treatment::Renamed(name.to_owned()) }
         }
         Place::Conf(key) => {
             let value = match value {

@@ -181,8 +181,8 @@ impl Backend for DliBackend {
             let body = self.page(ctx, &project, from).await?;
             let listed = self.client.listed(&body, from)?;
             for row in &listed.sessions {
-                let object = Object::read(row.get().as_bytes())
-                    .ok_or_else(|| self.client.no_answer(b"", "a row of its list is no object"))?;
+                let object = Object::read(row.get().as_bytes()).filter(|object| object.id().is_some());
+                let object = object.ok_or_else(|| self.client.no_answer(b"", "a row of its list is no batch"))?;
                 match object.marks(self.settings.echo) {
                     Some(marks) if marks.contains(&sought.marker.uuid) => {
                         return Ok(Sighting::Found(Box::new(self.row(&project, row.get())?)));
@@ -323,3 +323,5 @@ impl Step {
     }
 }
 
+#[cfg(test)]
+mod tests;

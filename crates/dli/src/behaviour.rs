@@ -29,7 +29,7 @@ fn submission(settings: Value, request: &[u8]) -> Submission {
     }
 }
 
-fn spec(body: &str) -> BatchSpec {
+pub(crate) fn spec(body: &str) -> BatchSpec {
     submission(json!({}), &create(body)).spec
 }
 

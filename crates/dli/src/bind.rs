@@ -112,6 +112,8 @@ impl<'a> Reader<'a> {
 
     /// The member in the one or the other spelling; null is none.
     fn take(&mut self, camel: &'static str, snake: &'static str) -> Option<Given<'a>> {
+        #[cfg(test)]
+        ASKED.with_borrow_mut(|asked| asked.extend([camel, snake]));
         let mut found = |name: &'static str| {
             let (_, value) = self.members.remove(name)?;
             (value.kind() != Kind::Null).then_some(Given { name, value })
@@ -272,4 +274,18 @@ fn what(value: Value<'_>) -> Cow<'static, str> {
         Kind::Array => "a list".into(),
         Kind::Object => "an object".into(),
     }
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// What a reader has asked for.
+    static ASKED: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Every member that a body is asked for.
+#[cfg(test)]
+pub(crate) fn members() -> impl Iterator<Item = &'static str> {
+    ASKED.take();
+    read(b"{}", 1).expect("every member may be missing here");
+    ASKED.take().into_iter()
 }

@@ -309,3 +309,5 @@ impl About<'_> {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ mod state;
 #[cfg(test)]
 mod behaviour;
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod support;

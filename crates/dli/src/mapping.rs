@@ -156,3 +156,70 @@ pub(crate) const MAPPING: Mapping = Mapping {
 const fn size(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
     ConfRule { name, keys, from: Clients::Except(NAME), fate: ConfFate::Unless(field), why: "one of the two has to count" }
 }
+
+#[cfg(test)]
+mod tests {
+    use batchlingua_core::{BatchSpec, PathMap};
+
+    use super::*;
+
+    #[test]
+    fn every_field_has_one_line() {
+        let fields = [
+            Field::File,
+            Field::ClassName,
+            Field::Args,
+            Field::Jars,
+            Field::PyFiles,
+            Field::Files,
+            Field::Archives,
+            Field::RunAs,
+            Field::DriverMemory,
+            Field::DriverCores,
+            Field::ExecutorMemory,
+            Field::ExecutorCores,
+            Field::Executors,
+            Field::Queue,
+            Field::Name,
+        ];
+        for field in fields {
+            assert_eq!(MAPPING.lines.iter().filter(|line| line.field == field).count(), 1, "{field:?}");
+        }
+        assert_eq!(MAPPING.lines.len(), fields.len());
+        assert!(MAPPING.line(Field::Conf).is_none() && MAPPING.line(Field::Extension).is_none(), "they have parts");
+    }
+
+    /// What is sent of a conf key, by clients of another dialect and of DLI.
+    #[test]
+    fn keys_that_mean_something_else_there_have_their_rules() {
+        let sent = |key: &str, from: &str, sized: bool| {
+            let mut spec = BatchSpec { executors: sized.then_some(3), ..BatchSpec::default() };
+            spec.conf.set(key, "4");
+            let load = MAPPING.load(&spec, &from.into(), &PathMap::default()).expect("nothing is refused");
+            let lost = load.fates.iter().any(|fate| fate.field == Field::Conf && fate.is_lost());
+            (load.conf.get(key).is_some(), lost)
+        };
+        let (kept, passed_over, lost) = ((true, false), (false, false), (false, true));
+        for (key, of_livy, of_dli) in [
+            (MARK, passed_over, passed_over),
+            ("spark.master", passed_over, kept),
+            ("spark.submit.deployMode", passed_over, kept),
+            ("spark.yarn.queue", passed_over, kept),
+            ("spark.yarn.maxAppAttempts", passed_over, kept),
+            ("spark.yarn.am.memory", passed_over, kept),
+            ("spark.yarn.dist.files", lost, kept),
+            ("spark.kubernetes.container.image", lost, kept),
+            ("spark.kubernetes.namespace", passed_over, kept),
+            ("kyuubi.engine.type", passed_over, kept),
+            ("livy.rsc.jars", passed_over, kept),
+            ("hive.server2.proxy.user", lost, lost),
+            ("spark.dli.metaAccess.enable", kept, kept),
+            ("spark.executor.instances", kept, kept),
+            ("spark.sql.shuffle.partitions", kept, kept),
+        ] {
+            assert_eq!((sent(key, "livy", false), sent(key, "dli", false)), (of_livy, of_dli), "{key}");
+        }
+        let key = "spark.executor.instances";
+        assert_eq!((sent(key, "livy", true), sent(key, "dli", true)), (passed_over, kept), "the batch's own field counts");
+    }
+}

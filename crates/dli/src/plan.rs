@@ -316,3 +316,5 @@ impl Serialize for Body {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -286,3 +286,5 @@ fn times(object: &Object<'_>, state: BatchState) -> Times {
     Times { created, started, ended, modified }
 }
 
+#[cfg(test)]
+mod tests;

@@ -213,3 +213,56 @@ impl Paths {
         self.beginnings.iter().any(|beginning| path.starts_with(beginning.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(mut table: Value) -> Result<BackendSettings, Vec<String>> {
+        table["url"] = json!("https://dli.example.com");
+        BackendSettings::read(Settings::new("backend.b", table))
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_project_is_all_that_has_to_be_said() {
+        let read = read(json!({"project_id": "p1"})).expect("good");
+        assert_eq!((read.scope.own, read.scope.is_clients, read.echo), (Some("p1".into()), false, Echo::Conf));
+        assert_eq!((read.settle, read.walk_back), (Duration::from_secs(30), Duration::from_secs(30 * 86_400)));
+        assert!(read.defaults.is_empty() && read.queues.default.is_none());
+    }
+
+    #[test]
+    fn each_fault_is_told_with_its_key() {
+        for (table, key, says) in [
+            (json!({}), "project_id", "must be the id"),
+            (json!({"project_id": "a-b"}), "project_id", "1 to 64 letters and digits"),
+            (json!({"project_id": 7}), "project_id", "must be a text"),
+            (json!({"project_id": "p", "project": "both"}), "project", "must be"),
+            (json!({"project_id": "p", "projects": ["a/b"]}), "projects", "letters and digits"),
+            (json!({"project_id": "p", "queue": "a b"}), "queue", "must be a queue's name"),
+            (json!({"project_id": "p", "queues": {"root.a": "root.a"}}), "queues", "\"root.a\" must be"),
+            (json!({"project_id": "p", "queues": {"a": 1}}), "queues.a", "must be a text"),
+            (json!({"project_id": "p", "paths": {"/": 1}}), "paths./", "must be a text"),
+            (json!({"project_id": "p", "echo": "tags"}), "echo", "\"conf\" or \"name\""),
+            (json!({"project_id": "p", "defaults": {"sc_type": "D"}}), "defaults.sc_type", "\"A\""),
+            (json!({"project_id": "p", "defaults": {"feature": "gold"}}), "defaults.feature", "\"basic\""),
+            (json!({"project_id": "p", "defaults": {"spark_versoin": "3"}}), "defaults.spark_versoin", "did you mean"),
+            (json!({"project_id": "p", "auth": {"basic": {"user": "a", "password": "b"}}}), "auth.basic", "does not take"),
+            (json!({"project_id": "p", "settel": "1s"}), "settel", "did you mean `settle`"),
+        ] {
+            let told = read(table.clone()).expect_err("a fault");
+            assert!(told[0].starts_with(&format!("backend.b.{key}: ")) && told[0].contains(says), "{table}: {told:?}");
+            assert_eq!(told.len(), 1, "{table}: {told:?}");
+        }
+        read(json!({"project": "client"})).expect("the clients bring one");
+    }
+
+    #[test]
+    fn a_project_of_its_own_is_walked_once() {
+        let scope = read(json!({"project_id": "p1", "projects": ["p2", "p1"]})).expect("good").scope;
+        assert_eq!(scope.walked().map(Project::as_str).collect::<Vec<_>>(), ["p1", "p2"]);
+    }
+}

@@ -25,7 +25,7 @@ use tokio::time::timeout_at;
 
 use crate::{
     NAME,
-    client::{Asked, Kylin},
+    client::{self, Asked, Kylin},
     lines,
     log::ENDS,
     mapping::NO_SUBMIT,
@@ -208,7 +208,7 @@ impl KylinBackend {
                 let body = self.kylin.log(ctx, id, step, project).await?;
                 let read = timeout_at(ctx.deadline.into(), lines::of_body(body, wanted)).await;
                 let read = read.map_err(|_| self.late())?;
-                read.map_err(|fault| self.kylin.broken(&fault))
+                read.map_err(|fault| client::broken_log(self.kylin.http.backend(), fault))
             }
             (project, wanted) => {
                 let output = self.kylin.output(ctx, id, step, project.as_ref()).await?;
@@ -226,11 +226,7 @@ impl KylinBackend {
     async fn streamed(&self, ctx: &Context, id: &NativeId, step: &str, project: &Project) -> Result<Log> {
         let body = self.kylin.log(ctx, id, step, project).await?;
         let name = self.kylin.http.backend().clone();
-        let broken = move |fault| {
-            let kind = ErrorKind::BackendUnavailable { retry_after: crate::refusal::RETRY_AFTER };
-            Error::new(kind, format!("backend '{name}' did not send the log to its end: {fault}"))
-        };
-        let pieces = BodyDataStream::new(body).map_err(broken);
+        let pieces = BodyDataStream::new(body).map_err(move |fault| client::broken_log(&name, fault));
         Ok(Log { from: 0, total: None, body: LogBody::Stream(Box::pin(pieces)), native: None })
     }
 
@@ -325,12 +321,8 @@ fn over_or_illegal(state: BatchState, action: Action, refused: Error, can: &Capa
 /// All of a text as a stream.
 fn whole(text: String) -> Log {
     let total = text.lines().count() as u64;
-    let text = stream::iter([Ok(Bytes::from(text))]);
-    Log { total: Some(total), ..stream_of(Box::pin(text)) }
-}
-
-fn stream_of(pieces: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes>> + Send>>) -> Log {
-    Log { from: 0, total: None, body: LogBody::Stream(pieces), native: None }
+    let pieces = stream::iter([Ok(Bytes::from(text))]);
+    Log { from: 0, total: Some(total), body: LogBody::Stream(Box::pin(pieces)), native: None }
 }
 
 /// Where a walk goes on: which project, and which page of it.
@@ -371,7 +363,8 @@ impl Backend for KylinBackend {
             Detail::Summary | Detail::Steps if self.version().is_five() => {
                 self.with_steps(ctx, job, detail == Detail::Steps).await
             }
-            Detail::State | Detail::Summary | Detail::Steps => Ok(job),
+            Detail::Steps => Ok(job),
+            Detail::State | Detail::Summary => Ok(Batch { steps: Vec::new(), ..job }),
         }
     }
 
@@ -425,5 +418,9 @@ impl Backend for KylinBackend {
     }
 }
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{Batch, Clock, Context, Error, ErrorKind, NativeId, Project, Result};
-use batchlingua_wire::{Answer, Body, Call, Client};
+use batchlingua_core::{BackendName, Batch, Clock, Context, Error, ErrorKind, NativeId, Project, Result};
+use batchlingua_wire::{Answer, Body, BodyError, Call, Client};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
@@ -303,12 +303,12 @@ impl Kylin {
         let answer = self.ask(ctx, call, About::Action(id)).await?;
         self.instance_of(ctx, &answer, id)
     }
+}
 
-    /// A log that broke off.
-    pub(crate) fn broken(&self, why: &dyn std::fmt::Display) -> Error {
-        let kind = ErrorKind::BackendUnavailable { retry_after: refusal::RETRY_AFTER };
-        Error::new(kind, format!("backend '{}' did not send the log to its end", self.http.backend())).caused_by(why.to_string())
-    }
+/// A log that broke off.
+pub(crate) fn broken_log(backend: &BackendName, fault: BodyError) -> Error {
+    let kind = ErrorKind::BackendUnavailable { retry_after: refusal::RETRY_AFTER };
+    Error::new(kind, format!("backend '{backend}' did not send the log to its end")).caused_by(fault)
 }
 
 fn in_query(project: &Project) -> percent_encoding::PercentEncode<'_> {

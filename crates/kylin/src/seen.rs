@@ -127,6 +127,9 @@ impl Reader {
             native.object = job.with(&[("steps", raw.into())]).into();
         }
         steps.put(&mut batch);
+        if !is_shown {
+            batch.steps.clear();
+        }
         Ok(batch)
     }
 

@@ -36,11 +36,15 @@ mod window;
 #[cfg(test)]
 mod behaviour;
 #[cfg(test)]
+mod broken;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod replay;
 
 use std::sync::Arc;
 

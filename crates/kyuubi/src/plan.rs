@@ -177,8 +177,8 @@ impl Target<'_> {
 
     /// Fields of Kyuubi clients that the model does not know: keys of Kyuubi's own go back into the conf, keys that the front has put `spark.` in
     /// front of are sent as they were written, and members that no Kyuubi knows yet are sent where it passes over what it does not know.
-    fn take_extensions(&self, load: &mut Load) -> Result<(Vec<(String, Box<RawValue>)>, AsWritten)> {
-        let (mut members, mut written) = (Vec::new(), AsWritten::default());
+    fn take_extensions(&self, load: &mut Load) -> Result<(Members, AsWritten)> {
+        let (mut members, mut written) = (Members::new(), AsWritten::default());
         let unreadable = |name: &str| Error::internal(format!("the extension '{name}' is not what the front writes"));
         for (name, value) in std::mem::take(&mut load.extensions) {
             if convert::is_own_key(&name) {
@@ -190,7 +190,7 @@ impl Target<'_> {
                     load.conf.iter().map(|(key, value)| (written.of(key).to_owned(), value.to_owned())).collect();
             } else if self.version.is_lenient() {
                 let value = RawValue::from_string(value).map_err(|_| unreadable(&name))?;
-                members.push((name, value));
+                members.insert(name, value);
             } else if let Some(fate) = load.fates.iter_mut().find(|fate| is_extension(fate, &name)) {
                 let why = format!("a Kyuubi {} refuses what it does not know", self.version);
                 fate.treatment = Treatment::Computed(format!("not sent: {why}"));
@@ -230,6 +230,9 @@ pub(crate) fn is_watched(master: &str) -> bool {
 fn is_extension(fate: &Fate, name: &str) -> bool {
     fate.field == Field::Extension && fate.part.as_deref() == Some(name)
 }
+
+/// Members that no Kyuubi knows yet.
+type Members = BTreeMap<String, Box<RawValue>>;
 
 /// Keys of the conf that the front has put something in front of, each with what its client wrote.
 #[derive(Debug, Default)]

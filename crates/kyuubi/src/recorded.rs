@@ -128,6 +128,11 @@ fn asker(name: &str, verified: bool) -> Asker {
 
 /// The way of a request as a listener has it: admission, route, body, credentials, decoding.
 pub(crate) fn make(dialect: &dyn Dialect, face: Arc<Face>, bytes: &[u8]) -> Made {
+    make_in(dialect, face, bytes, &tempfile::tempdir().expect("a directory for files"))
+}
+
+/// The same with its files in a folder that may stay.
+pub(crate) fn make_in(dialect: &dyn Dialect, face: Arc<Face>, bytes: &[u8], spool: &tempfile::TempDir) -> Made {
     let (parts, body) = recorded_request(bytes).expect("a request that an HTTP reader takes");
     let mut head = RequestHead::new("r".into(), &parts, face).expect("a target");
     let answered = |response| Made::Answer(our_answer(response));
@@ -141,8 +146,7 @@ pub(crate) fn make(dialect: &dyn Dialect, face: Arc<Face>, bytes: &[u8]) -> Made
             head.params = params;
         }
     }
-    let spool = tempfile::tempdir().expect("a directory for files");
-    let decoded = read_body(&head, body, &spool).and_then(|body| {
+    let decoded = read_body(&head, body, spool).and_then(|body| {
         let shown = dialect.credentials(&head, &body)?;
         let name = match shown {
             Some(batchlingua_core::Credentials::Basic { user, .. }) => user,
@@ -292,7 +296,8 @@ fn difference(case: &str, recorded: &Answer, ours: &Answer) -> Option<String> {
     (was != is && !announced).then(|| format!("{case}: body\n  {was}\n  {is}"))
 }
 
-fn cases() -> BTreeMap<String, (Vec<u8>, Answer)> {
+/// By its name each exchange: the request and the answer as they came, and the answer read.
+pub(crate) fn cases() -> BTreeMap<String, (Vec<u8>, Vec<u8>, Answer)> {
     let root = fixtures().join("recordings/kyuubi");
     let mut cases = BTreeMap::new();
     let mut folders = vec![root.clone()];
@@ -307,7 +312,8 @@ fn cases() -> BTreeMap<String, (Vec<u8>, Answer)> {
             let Some(case) = name.strip_suffix(".request.http") else { continue };
             if !NOT_HTTP.contains(&case) {
                 let answer = fs::read(root.join(format!("{case}.response.http"))).expect("a response to every request");
-                cases.insert(case.to_owned(), (fs::read(&path).expect("readable"), recorded_answer(&answer)));
+                let read = recorded_answer(&answer);
+                cases.insert(case.to_owned(), (fs::read(&path).expect("readable"), answer, read));
             }
         }
     }
@@ -320,7 +326,7 @@ fn recorded_requests_are_answered_as_kyuubi_answered_them() {
     let cases = cases();
     assert!(cases.len() > 500, "{} recordings", cases.len());
     let (mut faults, mut same, mut alone) = (Vec::new(), 0, 0);
-    for (name, (request, recorded)) in &cases {
+    for (name, (request, _, recorded)) in &cases {
         let difference = difference(name, recorded, &ours(&*dialect, request, recorded));
         alone += usize::from(matches!(make(&*dialect, face(), request), Made::Answer(_)));
         let is_exception = EXCEPTIONS.iter().any(|(case, _)| case == name);

@@ -312,4 +312,6 @@ fn cut(log: SeenLog, lines: Lines) -> Log {
 }
 
 #[cfg(test)]
+mod strange;
+#[cfg(test)]
 mod tests;

@@ -277,7 +277,8 @@ mod tests {
         let is_beside = |name: &str| name.starts_with('(');
         let mut members: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| !is_beside(name)).collect();
         let mut known = MEMBERS.to_vec();
-        (members.sort_unstable(), known.sort_unstable());
+        members.sort_unstable();
+        known.sort_unstable();
         assert_eq!(members, known);
     }
 }

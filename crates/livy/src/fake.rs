@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use batchlingua_core::{Backend, BackendName, Clock};
-use batchlingua_testkit::{Asked, ManualClock, Origin, Reply};
+use batchlingua_core::{Backend, BackendName, Batch, BatchSpec, Clock, Intent, NativeId, Result, SubmitError};
+use batchlingua_testkit::{Asked, ManualClock, Origin, Reply, context, intent, marker};
 use batchlingua_wire::{Client, Settings};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -166,4 +166,44 @@ pub(crate) async fn livy(world: &Arc<World>) -> (Origin, Arc<dyn Backend>) {
     let origin = Origin::start(move |asked| answering.answer(&asked)).await;
     let backend = backend(&origin, json!({}), Arc::new(ManualClock::default()));
     (origin, Arc::new(backend))
+}
+
+/// Of a job that does this.
+pub(crate) fn spec(args: &[&str]) -> BatchSpec {
+    let args = args.iter().copied().map(str::to_owned).collect();
+    BatchSpec { file: Some("/apps/job.jar".to_owned()), args, ..BatchSpec::default() }
+}
+
+/// A backend over an origin with these answers; a clock that stands.
+pub(crate) async fn over(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> (Origin, Arc<dyn Backend>) {
+    let origin = Origin::start(move |asked| answer(&asked)).await;
+    let backend = backend(&origin, json!({}), Arc::new(ManualClock::default()));
+    (origin, Arc::new(backend))
+}
+
+pub(crate) fn object(rest: &str) -> String {
+    format!(r#"{{"id":5,"name":null,"state":"running","appId":null,"appInfo":{{}},"log":[]{rest}}}"#)
+}
+
+pub(crate) fn is_version(asked: &Asked) -> bool {
+    asked.target == "/version"
+}
+
+pub(crate) fn version() -> Reply {
+    Reply::json(200, r#"{"version":"0.9.0-incubating"}"#)
+}
+
+/// An intent of this dialect with this name.
+pub(crate) fn named(dialect: &str, name: Option<&str>) -> Intent {
+    let spec = BatchSpec { name: name.map(str::to_owned), ..spec(&["runs"]) };
+    Intent { dialect: dialect.into(), ..intent(marker(), spec) }
+}
+
+pub(crate) async fn submit(backend: &dyn Backend, intent: Intent) -> Result<Batch<NativeId>, SubmitError> {
+    let plan = backend.plan(intent).expect("a plan");
+    backend.submit(&context(), plan).await
+}
+
+pub(crate) fn posts(origin: &Origin) -> Vec<Asked> {
+    origin.asked().into_iter().filter(|asked| asked.method == "POST").collect()
 }

@@ -96,10 +96,10 @@ impl<'a> Reader<'a> {
             let status = answer.status.as_u16();
             let text = match &speaker {
                 Speaker::Livy(Some(_)) if answer.status.is_client_error() => reason(&said).to_owned(),
-                Speaker::Livy(None) | Speaker::Other if said.is_empty() => {
-                    format!("backend '{name}' answered {status}")
-                }
-                Speaker::Livy(_) | Speaker::Other => format!("backend '{name}' answered {status}: {said}"),
+                // An empty object, or nothing.
+                Speaker::Livy(None) => format!("backend '{name}' answered {status} without a reason"),
+                Speaker::Other if said.is_empty() => format!("backend '{name}' answered {status} without a reason"),
+                Speaker::Livy(Some(_)) | Speaker::Other => format!("backend '{name}' answered {status}: {said}"),
             };
             Error::new(kind, text)
         };

@@ -190,7 +190,8 @@ fn sent_otherwise(case: &Case<'_>, sent: &Asked, submission: &Value) -> Option<S
     }
     // In whichever order they are written.
     let sorted = |map: &mut Map<String, Value>| map.sort_keys();
-    (sorted(&mut was), sorted(&mut is));
+    sorted(&mut was);
+    sorted(&mut is);
     let differs = was != is || sent.header("x-requested-by") != "batchlingua" || sent.target != "/batches";
     differs.then(|| format!("{}: sent\n  {}\n  {}", case.name, json!(was), json!(is)))
 }

@@ -25,8 +25,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A submit as it is sent.
 struct Wish {
     body: Bytes,
-    /// What nobody but this submit can have there.
+    /// What nobody but this submit can have there, as far as was seen before it was sent.
     name: Option<String>,
+    /// Whether that was made of its own uuid, so that nobody can have taken it since.
+    is_made: bool,
 }
 
 impl LivyBackend {
@@ -36,10 +38,10 @@ impl LivyBackend {
         let Plan { intent, request, .. } = plan;
         let name = intent.marker.name.as_deref().filter(|name| has_names && names::is_addressable(name));
         let Some(name) = name else {
-            return self.post(ctx, Wish { body: request, name: None }).await;
+            return self.post(ctx, Wish { body: request, name: None, is_made: false }).await;
         };
         if name == names::made(intent.marker.uuid) {
-            return self.post(ctx, Wish { body: request, name: Some(name.to_owned()) }).await;
+            return self.post(ctx, Wish { body: request, name: Some(name.to_owned()), is_made: true }).await;
         }
         let turn = self.turns.take(name, ctx.deadline).await;
         let _turn = turn.ok_or_else(|| SubmitError::NotSent(self.no_turn(name)))?;
@@ -59,12 +61,12 @@ impl LivyBackend {
         is_own_dialect: bool,
     ) -> Result<Wish> {
         match self.livy.get(ctx, name).await {
-            Err(error) if is_absent(&error) => Ok(Wish { body, name: Some(name.to_owned()) }),
+            Err(error) if is_absent(&error) => Ok(Wish { body, name: Some(name.to_owned()), is_made: false }),
             Err(error) => Err(error),
-            Ok(_) if is_own_dialect => Ok(Wish { body, name: None }),
+            Ok(_) if is_own_dialect => Ok(Wish { body, name: None, is_made: false }),
             Ok(_) => {
                 let body = plan::renamed(&body, marker).ok_or_else(|| Error::internal("a plan that is no object"))?;
-                Ok(Wish { body, name: marker.second_name() })
+                Ok(Wish { body, name: marker.second_name(), is_made: true })
             }
         }
     }
@@ -92,6 +94,8 @@ impl LivyBackend {
         match speaker.words() {
             // Somebody in between has not waited for the end of the request, or of the answer.
             _ if status == StatusCode::REQUEST_TIMEOUT => Err(SubmitError::Unknown(error)),
+            // Somebody in between has sent it twice.
+            Some(words) if is_duplicate(words) && wish.is_made => self.after_exception(ctx, error, wish.name).await,
             Some(words) if is_duplicate(words) => Err(SubmitError::Refused(error)),
             Some(_) if status == StatusCode::INTERNAL_SERVER_ERROR => self.after_exception(ctx, error, wish.name).await,
             _ if status.is_server_error() => Err(SubmitError::Unknown(error)),
@@ -104,7 +108,7 @@ impl LivyBackend {
         }
     }
 
-    /// Livy throws before a batch runs, and seldom after.
+    /// Livy throws before a batch runs, and seldom after. What has the name is this submit's.
     async fn after_exception(&self, ctx: &Context, error: Error, name: Option<String>) -> Result<Seen, SubmitError> {
         let Some(name) = name else { return Err(SubmitError::Refused(error)) };
         match self.livy.get(ctx, &name).await {

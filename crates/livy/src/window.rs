@@ -94,6 +94,8 @@ impl LogWindow {
     pub(crate) fn cut(self, ring: u32, first: u64, count: u64, lines: &[String]) -> LogPage<'_> {
         let lines = in_ring(ring, lines);
         let given = lines.len() as u64;
+        // Past the end a backend may give no lines from there on, and that is no word on how many there are.
+        let first = if given == 0 { first.min(count) } else { first };
         let (first, count) = if ring > 0 { (0, given) } else { (first, count.max(first + given)) };
         let total = count + 2;
         let size = u64::try_from(self.size).unwrap_or(total);
@@ -194,10 +196,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn windows_of_a_log_are_livys(count in 0..150_usize, from in numbers(), size in numbers()) {
+        fn windows_of_a_log_are_livys(
+            count in 0..150_usize,
+            from in numbers(),
+            size in numbers(),
+            is_echoed in any::<bool>(),
+        ) {
             let lines = lines(count);
             let window = LogWindow::read(&query(from, size)).expect("integers");
-            let (first, held) = given(&lines, window.lines(0), usize::MAX);
+            let asked = window.lines(0);
+            let (first, held) = given(&lines, asked, usize::MAX);
+            // Where it has no lines, a backend tells where it ends or what it was asked for.
+            let first = match asked {
+                Lines::From(from, _) if is_echoed => from,
+                _ => first,
+            };
             let page = window.cut(0, first, count as u64, &held);
             let all = with_headers(&lines);
             let livys = livys(&all, from, size);

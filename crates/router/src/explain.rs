@@ -21,9 +21,8 @@ use http_body_util::BodyExt;
 
 use crate::{
     Gateway, ListenerService, RouteRule, answer,
-    listener::{
-        Beside, Door, Entrance, Listener, Received, Turned, context, covers_body, has_other_expectation, receive,
-    },
+    door::{Beside, Door, Received, context, covers_body, receive},
+    listener::{Entrance, Listener, Turned, has_other_expectation},
     submit::{self, Planned},
     view,
 };

@@ -15,6 +15,7 @@ mod anyone;
 mod body;
 mod chores;
 mod control;
+mod door;
 mod explain;
 mod fingerprint;
 mod follow;

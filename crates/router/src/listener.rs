@@ -3,7 +3,7 @@
 //! Order matters, and this is it: a request id and the clock begin first, so that whatever happens is measured and can be found in the log;
 //! the dialect is picked next, from the path alone, and from there on every failure is rendered by that dialect; what a browser was told to
 //! send is refused before anything is read; then, in a bounded number of places, it is asked who sends it, the body is read, and the call is
-//! decoded and run. Nobody's body is read before it is known whose it is, but for one that is covered by its sender's signature. Where
+//! decoded and run (`door`). Where
 //! everybody has to prove who he is, even "there is no such path" is not said to a stranger.
 
 use std::{
@@ -16,24 +16,24 @@ use std::{
 };
 
 use batchlingua_core::{
-    Authenticator, BatchId, BatchRef, Context, Credentials, DialectName, Error, ErrorKind, Identity, Notes, Operation,
-    Reply, Result,
+    Authenticator, BatchId, BatchRef, Context, DialectName, Error, ErrorKind, Notes, Operation, Reply, Result,
 };
 use batchlingua_wire::{
-    Asker, Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RelayRequest, RequestBody, RequestHead,
+    Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RelayRequest, RequestBody, RequestHead,
     encode_reply, find,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
-use tokio::time::{error::Elapsed, timeout, timeout_at};
+use tokio::time::{error::Elapsed, timeout_at};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::{
-    Access, Gateway, RefusedLogin, RequestRecord,
+    Access, Gateway, RequestRecord,
     answer::{self, plain},
     body, control,
+    door::{Beside, Door, Received, context, covers_body, receive},
     fingerprint::Fingerprint,
     logs,
     observer::dialect_word,
@@ -44,8 +44,6 @@ use crate::{
 };
 
 const SHED_RETRY: Duration = Duration::from_secs(1);
-/// W3C's has 55 characters; later versions may add to it.
-const LONGEST_TRACE: usize = 256;
 
 /// What a listener is made of.
 #[derive(Clone)]
@@ -421,64 +419,6 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
     Ok(Answer { response, streamed })
 }
 
-/// A request whose sender is known, with its body.
-pub(crate) struct Received {
-    pub(crate) caller: Option<Arc<Credentials>>,
-    pub(crate) identity: Identity,
-    pub(crate) body: RequestBody,
-    pub(crate) spool: Spool,
-}
-
-/// Asks who sends it and reads the body, in the order that is right for what was shown.
-pub(crate) async fn receive(
-    door: &Door<'_>,
-    shown: Result<Option<Credentials>>,
-    kind: BodyKind,
-    body: Body,
-) -> Result<Received> {
-    let Door { gateway, dialect, head, .. } = door;
-    let (caller, identity, (body, spool)) = if covers_body(kind, head, &shown) {
-        let read = body::read(kind, &head.headers, body, &gateway.limits).await?;
-        let shown = dialect.credentials(head, &read.0);
-        (gateway.caller(&shown), door.identify(shown).await?, read)
-    } else {
-        let caller = gateway.caller(&shown);
-        let identity = door.identify(shown).await?;
-        (caller, identity, body::read(kind, &head.headers, body, &gateway.limits).await?)
-    };
-    Ok(Received { caller, identity, body, spool })
-}
-
-/// What is known of a request's sender beside who he is.
-pub(crate) struct Beside {
-    pub(crate) caller: Option<Arc<Credentials>>,
-    pub(crate) peer: Option<IpAddr>,
-}
-
-/// One deadline for all that follows; what must not be cancelled by it runs in a task of its own. The body has had its own time.
-pub(crate) fn context(
-    gateway: &Gateway,
-    dialect: &Arc<dyn Dialect>,
-    head: &RequestHead,
-    identity: Identity,
-    beside: Beside,
-) -> Context {
-    let Identity { principal, rights } = identity;
-    let trace = head.header("traceparent").filter(|trace| trace.len() <= LONGEST_TRACE);
-    Context {
-        request: head.id.clone(),
-        dialect: dialect.name().clone(),
-        listener: head.face.listener.clone(),
-        principal,
-        rights,
-        project: dialect.project(head),
-        caller: beside.caller,
-        client: beside.peer,
-        trace: trace.map(Into::into),
-        deadline: (tokio::time::Instant::now() + gateway.limits.request_timeout).into_std(),
-    }
-}
-
 /// Passes a call on to the one backend that is there for that.
 async fn relay(
     gateway: &Gateway,
@@ -495,58 +435,8 @@ async fn relay(
     Ok(Answer { response, streamed: true })
 }
 
-/// Whether who asks can only be said once the body is there. A form is never signed: its files would have to be spooled for a stranger.
-pub(crate) fn covers_body(kind: BodyKind, head: &RequestHead, shown: &Result<Option<Credentials>>) -> bool {
-    let is_read = match kind {
-        BodyKind::Bytes => true,
-        BodyKind::FormOrBytes => body::form_type(&head.headers).is_none(),
-        BodyKind::None | BodyKind::Stream => false,
-    };
-    // What cannot be read without the body may be readable with it.
-    is_read && matches!(shown, Ok(Some(Credentials::Signature { .. })) | Err(_))
-}
-
-fn late(elapsed: Elapsed) -> Error {
+pub(crate) fn late(elapsed: Elapsed) -> Error {
     Error::new(ErrorKind::BackendTimeout, "the request was not answered in time (request_timeout)").caused_by(elapsed)
-}
-
-/// Where it is asked who comes.
-pub(crate) struct Door<'a> {
-    pub(crate) gateway: &'a Gateway,
-    pub(crate) auth: &'a dyn Authenticator,
-    pub(crate) dialect: &'a dyn Dialect,
-    pub(crate) head: &'a RequestHead,
-}
-
-impl Door<'_> {
-    /// Who asks, for the dialect's answer and for all that follows.
-    pub(crate) async fn identify(&self, shown: Result<Option<Credentials>>) -> Result<Identity> {
-        let shown = shown.inspect_err(|error| self.refused(None, error))?;
-        let shown = shown.as_ref();
-        let identity = match self.auth.recall(shown, self.dialect.nobody()) {
-            Some(identity) => identity,
-            None => self.authenticate(shown).await.inspect_err(|error| self.refused(shown, error))?,
-        };
-        let session = if self.dialect.has_sessions() { self.auth.session(&identity, shown) } else { None };
-        let asker = self.head.asker.get_or_init(|| Asker { identity, session });
-        Ok(asker.identity.clone())
-    }
-
-    async fn authenticate(&self, shown: Option<&Credentials>) -> Result<Identity> {
-        let within = self.gateway.limits.request_timeout;
-        timeout(within, self.auth.authenticate(shown)).await.map_err(late)?
-    }
-
-    fn refused(&self, shown: Option<&Credentials>, error: &Error) {
-        let ErrorKind::Unauthenticated(why) = error.kind else { return };
-        self.gateway.observer.refused(&RefusedLogin {
-            request: self.head.id.as_str(),
-            listener: &self.head.face.listener,
-            dialect: self.dialect.name(),
-            claimed: shown.and_then(Credentials::claimed),
-            why,
-        });
-    }
 }
 
 /// A poll is what there is most of, so only its future lies within the request's own; what the others need would be moved about with it.

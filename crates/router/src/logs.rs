@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    App, BatchId, BatchRef, Context, Entry, Error, ErrorKind, KeptLog, Lines, Log, LogQuery, LogSource,
-    Missing, NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
+    App, BatchId, BatchRef, Context, Entry, Error, ErrorKind, KeptLog, Lines, Log, LogQuery, LogSource, Missing,
+    NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
 };
 
 use crate::{Gateway, stack::Stack, view};

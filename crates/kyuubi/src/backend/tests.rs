@@ -375,7 +375,7 @@ async fn what_a_delete_did_is_seen_and_not_believed() {
     let cancelled = Ok(Effect::Ended(BatchState::Cancelled));
     for (word, after, wanted) in [
         (closed(true, "Succeeded to terminate: 1"), "RUNNING", Ok(Effect::Accepted)),
-        (closed(false, "APPLICATION_NOT_FOUND"), "CANCELED", cancelled.clone()),
+        (closed(false, "APPLICATION_NOT_FOUND"), "CANCELED", cancelled),
         (closed(false, "APPLICATION_NOT_FOUND"), "PENDING", Ok(Effect::Accepted)),
         (closed(false, "org.apache.kyuubi.client.exception.RetryableKyuubiRestException"), "CANCELED", cancelled),
         (closed(false, "batch x is already terminal"), "FINISHED", Ok(Effect::Ended(BatchState::Succeeded))),

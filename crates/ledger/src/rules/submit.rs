@@ -115,6 +115,10 @@ impl Rules {
         row.entry.refusal = None;
         row.batch_mut().id.native = Some(seen.native.clone());
         row.batch_mut().times.modified = now;
+        // What clients are shown by the platform's own object is what lists are ordered and filtered by.
+        if seen.batch.times.created > Millis::default() {
+            row.batch_mut().times.created = seen.batch.times.created;
+        }
         let row = advanced(&row, &sight::of_batch(row.id(), &seen.batch, Revival::Never), now).unwrap_or(row);
         Ok(table.update(row)?.entry.clone())
     }

@@ -35,7 +35,6 @@ const FIXED: &[&str] = &[
     "kind",
     "marker_name",
     "unmapped",
-    "created",
     "spec",
     "title",
     "program",
@@ -43,6 +42,7 @@ const FIXED: &[&str] = &[
 ];
 
 const MOVING: &[&str] = &[
+    "created",
     "revision",
     "ordinal",
     "native",
@@ -98,7 +98,6 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
         text(kind_word(batch.spec.kind)),
         optional(entry.marker.name.as_deref()),
         text(serde_json::to_string(&*entry.unmapped).map_err(from_json)?),
-        time(batch.times.created),
         text(spec_text(&batch.spec).map_err(from_json)?),
         text(batch.spec.title()),
         text(batch.spec.program()),
@@ -110,6 +109,7 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
 pub(super) fn moving(row: &Row) -> Vec<Value> {
     let (entry, batch) = (&row.entry, row.batch());
     vec![
+        time(batch.times.created),
         Value::Integer(row.revision.cast_signed()),
         Value::Integer(batch.id.ordinal.into()),
         optional(batch.id.native.as_ref().map(|native| native.as_str())),
@@ -151,11 +151,11 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     let kind = cells.word("kind", kind_of)?;
     let marker = Marker { uuid, name: cells.next()? };
     let unmapped: Vec<String> = serde_json::from_str(&cells.next::<String>()?).map_err(from_json)?;
-    let created = Millis(cells.next()?);
     let mut spec = spec_of(&cells.next::<String>()?).map_err(from_json)?;
     // Title, program and user are made of the others, for lists.
     cells.at += 3;
     (spec.queue, spec.name, spec.kind) = (queue, name, kind);
+    let created = Millis(cells.next()?);
     let revision = cells.next::<i64>()?.cast_unsigned();
     let ordinal = cells.next()?;
     let native = cells.next::<Option<String>>()?.map(Into::into);

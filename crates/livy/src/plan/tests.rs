@@ -206,7 +206,8 @@ fn every_field_has_one_line_and_every_rule_a_name_of_its_own() {
         .filter(|field| !matches!(field, Field::Conf | Field::Extension))
         .map(|field| field.as_str())
         .collect();
-    (fields.sort_unstable(), wanted.sort_unstable());
+    fields.sort_unstable();
+    wanted.sort_unstable();
     assert_eq!(fields, wanted);
     let mut names: Vec<_> = MAPPING.conf.iter().map(|rule| rule.name).collect();
     let rules = names.len();

@@ -147,6 +147,14 @@ async fn a_job_is_never_removed_whatever_was_answered() {
 }
 
 #[tokio::test]
+async fn a_submit_that_somebody_in_between_sent_twice_is_the_first_one() {
+    const TAKEN: &str = r#"{"msg":"Rejected, Reason: Duplicate session name: Some(x) for session 1"}"#;
+    let (world, _origin, backend) = refusing(400, TAKEN, Some(job)).await;
+    let batch = submit(&*backend, named("dli", None)).await.expect("nobody else can have the name");
+    assert_eq!((batch.id.as_str(), world.jobs().len()), ("0", 1));
+}
+
+#[tokio::test]
 async fn where_there_is_no_record_nothing_is_removed() {
     for (status, body) in
         [(400, REJECTED), (500, THROWN), (400, r#"{"msg":"Rejected, too many sessions are being created!"}"#)]

@@ -84,6 +84,7 @@ pub(super) fn rows(
         let client = client_name(dialect, given, fate);
         let (word, detail) = match &fate.treatment {
             Treatment::Renamed(name) if *name == client => told(&Treatment::Carried),
+            Treatment::IntoConf(key) if client.strip_prefix("conf: ") == Some(key) => told(&Treatment::Carried),
             treatment => told(treatment),
         };
         Row {
@@ -133,9 +134,9 @@ fn client_name(dialect: &dyn Dialect, given: &Given, fate: &Fate) -> String {
     let names: Vec<&str> = fields.map(|field| field.name).collect();
     let used: Vec<&str> = names.iter().copied().filter(|name| given.has(name)).collect();
     let name = match (used.as_slice(), names.as_slice()) {
-        ([used, ..], _) => (*used).to_owned(),
         ([], []) => fate.field.as_str().to_owned(),
         ([], names) => names.join(" / "),
+        (used, _) => used.join(" / "),
     };
     match &fate.part {
         Some(part) => format!("{name}: {part}"),

@@ -91,6 +91,7 @@ fn pairs(platforms: &Platforms) -> String {
     for (front, dialect) in dialects() {
         let submits = !dialect.fields().is_empty();
         let uploads = dialect.routes().iter().any(|route| route.body == BodyKind::FormOrBytes);
+        let pauses = dialect.routes().iter().any(|route| route.name == "pause");
         let cell = |(back, can): &(&Adapter, Arc<Capabilities>)| {
             let mut words = Vec::new();
             match (submits && can.submit, submits && uploads) {
@@ -102,6 +103,7 @@ fn pairs(platforms: &Platforms) -> String {
             words.push("follow");
             words.extend(can.log.then_some("log"));
             words.extend(can.actions.contains(Action::Cancel).then_some("cancel"));
+            words.extend((pauses && can.actions.contains(Action::Pause)).then_some("pause, resume, restart"));
             let words = words.join(", ");
             if front.name == back.name { format!("**{words}**") } else { words }
         };

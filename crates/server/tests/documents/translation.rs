@@ -27,27 +27,40 @@ fn page() -> String {
     );
     page.push_str("\n## Fields of each dialect\n");
     for (adapter, dialect) in dialects() {
-        let _ = write!(page, "\n### {} client\n\n", title(adapter.name));
+        let _ = write!(page, "\n### Client: {}\n\n", title(adapter.name));
         page.push_str(&fields(adapter, &*dialect));
     }
     page.push_str("\n## What each platform makes of them\n");
-    let platforms = ADAPTERS.iter().filter(|adapter| adapter.platform.is_some());
-    for adapter in platforms {
-        if adapter.mappings.is_empty() {
-            let _ = write!(page, "\n### {} platform\n\nIt takes no submits.\n", title(adapter.name));
-        }
-        for mapping in adapter.mappings {
-            let _ = write!(page, "\n### {} platform\n\n{}", mapping.platform, platform(mapping));
-        }
+    for mapping in all_mappings().map(|(_, mapping)| mapping) {
+        let made = match takes_nothing(mapping) {
+            Some(why) => format!("It takes no submits: {why}.\n"),
+            None => platform(mapping),
+        };
+        let _ = write!(page, "\n### Platform: {}\n\n{made}", mapping.platform);
     }
     page.push_str(&paths());
     page.push_str(&policies());
     page
 }
 
-fn mappings() -> impl Iterator<Item = (&'static Adapter, &'static Mapping)> {
+fn all_mappings() -> impl Iterator<Item = (&'static Adapter, &'static Mapping)> {
     let platforms = ADAPTERS.iter().filter(|adapter| adapter.platform.is_some());
     platforms.flat_map(|adapter| adapter.mappings.iter().map(move |mapping| (adapter, *mapping)))
+}
+
+/// Those of platforms that take submits.
+fn mappings() -> impl Iterator<Item = (&'static Adapter, &'static Mapping)> {
+    all_mappings().filter(|(_, mapping)| takes_nothing(mapping).is_none())
+}
+
+/// Why a platform takes no field at all.
+fn takes_nothing(mapping: &Mapping) -> Option<&'static str> {
+    let mut reasons = mapping.lines.iter().map(|line| match line.place {
+        Place::Nowhere(why) => Some(why),
+        Place::Member(_) | Place::Conf(_) | Place::Made(_) | Place::NotNeeded(_) | Place::If { .. } => None,
+    });
+    let first = reasons.next()??;
+    reasons.all(|why| why == Some(first)).then_some(first)
 }
 
 fn fields(adapter: &Adapter, dialect: &dyn Dialect) -> String {

@@ -26,20 +26,38 @@ pub(crate) struct Platform {
     pub(crate) voice: &'static dyn Voice,
     /// Its settings beside those without which none begins.
     settings: fn() -> Value,
+    /// Where the file is there that clients call [`FILE`].
+    pub(crate) file: &'static str,
     /// Where it cannot be told to run anything: who else has it run a batch.
     pub(crate) begun_by: Option<&'static dyn Voice>,
     /// As what it shows a batch of this state, to who knows the model.
     pub(crate) seen: fn(BatchState) -> BatchState,
 }
 
+/// What every job of the matrix runs.
+const FILE: &str = "hdfs:///srv/job.py";
+
 /// In the order of the adapters.
 pub(crate) const PLATFORMS: [Platform; 4] = [
-    Platform { voice: &Kyuubi, settings: || json!({}), begun_by: None, seen: as_kyuubi },
-    // Its clients hold its integers, as configured where there is no other Livy.
-    Platform { voice: &Livy, settings: || json!({ "adopt_ids": true }), begun_by: None, seen: as_livy },
-    Platform { voice: &Dli, settings: || json!({ "project_id": "p1" }), begun_by: None, seen: as_dli },
+    Platform { voice: &Kyuubi, settings: || json!({}), file: FILE, begun_by: None, seen: as_kyuubi },
+    Platform {
+        voice: &Livy,
+        // Its clients hold its integers, as configured where there is no other Livy.
+        settings: || json!({ "adopt_ids": true }),
+        file: FILE,
+        begun_by: None,
+        seen: as_livy,
+    },
+    Platform {
+        voice: &Dli,
+        // It reads files of its own store only.
+        settings: || json!({ "project_id": "p1", "paths": { "hdfs:///srv/": "obs://bucket/srv/" } }),
+        file: "obs://bucket/srv/job.py",
+        begun_by: None,
+        seen: as_dli,
+    },
     // What a DLI client begins there has a project, as all that Kylin has.
-    Platform { voice: &Kylin, settings: || json!({}), begun_by: Some(&Dli), seen: as_kylin },
+    Platform { voice: &Kylin, settings: || json!({}), file: FILE, begun_by: Some(&Dli), seen: as_kylin },
 ];
 
 fn as_kyuubi(state: BatchState) -> BatchState {
@@ -144,7 +162,7 @@ impl Rig for Chain {
     }
 
     fn spec(&self, job: Job) -> BatchSpec {
-        let file = Some("hdfs:///srv/job.py".into());
+        let file = Some(FILE.into());
         BatchSpec { kind: BatchKind::Python, file, args: rigs::args(job), ..BatchSpec::default() }
     }
 

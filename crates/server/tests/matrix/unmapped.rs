@@ -2,7 +2,7 @@
 //! is not complained of, and has come.
 
 use batchlingua::adapters::ADAPTERS;
-use batchlingua_core::{BatchSpec, ConfFate, Field, Mapping, Place};
+use batchlingua_core::{BatchSpec, Mapping, PathMap};
 use batchlingua_testkit::conformance::Job;
 use serde_json::{Value, json};
 
@@ -24,9 +24,9 @@ struct Said {
 enum What {
     /// Only a platform of its own dialect knows it; told by this name.
     Own(&'static str),
-    /// A field of the model.
-    Field(Field),
-    /// A conf key: its class is told by its first word.
+    /// The user that it is to run as.
+    RunAs,
+    /// A conf key.
     Conf(&'static str),
 }
 
@@ -41,7 +41,7 @@ const SAID: [Said; 6] = [
         value: || json!({ "kyuubi.batch.priority": "10" }),
         what: What::Own("extension:kyuubi.batch.priority"),
     },
-    Said { by: "livy", member: "proxyUser", value: || json!("ann"), what: What::Field(Field::RunAs) },
+    Said { by: "livy", member: "proxyUser", value: || json!("ann"), what: What::RunAs },
     Said { by: "livy", member: "conf", value: || json!({ IMAGE: "spark:1" }), what: What::Conf(IMAGE) },
     Said { by: "kyuubi", member: "conf", value: || json!({ IMAGE: "spark:1" }), what: What::Conf(IMAGE) },
     Said { by: "livy", member: "conf", value: || json!({ USER: "ann" }), what: What::Conf(USER) },
@@ -57,19 +57,22 @@ enum Fate {
 impl Said {
     /// By the platform's own table, from which its documentation comes too.
     fn fate(&self, kind: &str, mapping: &Mapping) -> Fate {
-        match self.what {
-            What::Own(_) if kind == self.by => Fate::Carried,
-            What::Own(name) => Fate::Told(name.to_owned()),
-            What::Field(field) => match mapping.line(field).expect("every field has a line").place {
-                Place::Nowhere(_) => Fate::Refused(field.as_str().to_owned()),
-                Place::Member(_) | Place::Conf(_) | Place::Made(_) | Place::NotNeeded(_) => Fate::Carried,
-            },
-            What::Conf(key) => match mapping.rule(key, self.by).map_or(mapping.other_conf, |rule| rule.fate) {
-                ConfFate::Lost if key.starts_with("spark.") => Fate::Told(format!("conf:{key}")),
-                ConfFate::Lost | ConfFate::Refuse => Fate::Refused(format!("conf:{key}")),
-                ConfFate::Keep | ConfFate::Prefix(_) | ConfFate::Rename(_) => Fate::Carried,
-                ConfFate::Unless(_) | ConfFate::NotNeeded => Fate::Carried,
-            },
+        let (spec, name) = match self.what {
+            What::Own(_) if kind == self.by => return Fate::Carried,
+            What::Own(name) => return Fate::Told(name.to_owned()),
+            What::RunAs => (BatchSpec { run_as: Some("ann".into()), ..BatchSpec::default() }, "run_as".to_owned()),
+            What::Conf(key) => {
+                let conf = [(key.to_owned(), "a value".to_owned())].into_iter().collect();
+                (BatchSpec { conf, ..BatchSpec::default() }, format!("conf:{key}"))
+            }
+        };
+        let load = mapping.load(&spec, &self.by.into(), &PathMap::default());
+        let is_lost = load.map(|load| load.fates.iter().any(|fate| fate.is_lost() && fate.to_string() == name));
+        match is_lost {
+            Ok(false) => Fate::Carried,
+            // What only places a job is told; what makes it another one is refused.
+            Ok(true) if name.starts_with("conf:spark.") => Fate::Told(name),
+            Ok(true) | Err(_) => Fate::Refused(name),
         }
     }
 }
@@ -121,12 +124,13 @@ pub(crate) async fn what_goes_along_has_come(platform: &'static Platform) {
     for front in VOICES {
         let spec = house.rig.spec(Job::Prints(7));
         let Some(ask) = front.submit(&spec) else { continue };
-        let ask = queued(front, ask).with("name", json!("the nightly one"));
+        let name = format!("the nightly one of {}", front.dialect());
+        let ask = queued(front, ask).with("name", json!(name));
         let came = there(&house, front, &ask).await;
         let pair = format!("{} on {}", front.dialect(), platform.voice.dialect());
-        assert_eq!((&came.file, &came.args), (&spec.file, &spec.args), "{pair}");
+        assert_eq!((came.file.as_deref(), &came.args), (Some(platform.file), &spec.args), "{pair}");
         assert_eq!(came.kind, spec.kind, "{pair}");
-        assert_eq!((came.name.as_deref(), came.queue.as_deref()), (Some("the nightly one"), Some("nightly")), "{pair}");
+        assert_eq!((came.name.as_deref(), came.queue.as_deref()), (Some(&*name), Some("nightly")), "{pair}");
         assert_eq!(came.conf.get("spark.x"), Some("y"), "{pair}: {:?}", came.conf);
     }
 }

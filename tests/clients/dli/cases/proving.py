@@ -21,6 +21,7 @@ def by_everything(house, checks, sdk, name):
     checks.equal("show: its name and whose it is", (shown.name, shown.owner), (name, "ann"))
     found = listed(sdk, job_name=name, queue_name="etl", state="running", begin=0, size=20, order="CREATE_TIME_DESC")
     checks.equal("list", [known.id for known in found.sessions], [made.id])
+    until("it has said something", lambda: log(sdk, made.id, start=0, size=10).log)
     checks.equal("log", log(sdk, made.id, start=0, size=10).log, [f"quick 0 {folder}"])
     checks.equal("cancel", cancel(sdk, made.id).msg, "deleted")
     checks.equal("state", to_its_end(sdk, made.id)[-1], "dead")

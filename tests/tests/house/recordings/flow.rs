@@ -65,13 +65,15 @@ pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -
     // The recorded servers started each job at once.
     config.concurrency = 64;
     product.configure(&mut config);
+    if chain == Chain::Through {
+        config.dir = dir.path().join("platform");
+    }
     let play = product.play(run, &config);
     let (proxy, platform) = match chain {
         Chain::Front => (Proxy::start(config), None),
         Chain::Through => {
             // Its address has to be the same after a restart.
             config.port = free_port();
-            config.dir = dir.path().join("platform");
             let platform = Proxy::start(config.clone());
             let mut before = Config { port: 0, dir: dir.path().join("before"), ..config };
             before.upstream = Some((product.name(), platform.address()));
