@@ -5,6 +5,7 @@ mod anything;
 mod creates;
 mod failures;
 mod shown;
+mod through;
 
 use std::sync::Arc;
 

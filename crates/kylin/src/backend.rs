@@ -423,4 +423,6 @@ mod conformance;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod passing;
+#[cfg(test)]
 mod tests;

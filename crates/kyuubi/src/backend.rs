@@ -22,7 +22,7 @@ use http::StatusCode;
 
 use crate::{
     NAME,
-    client::{Api, Closed, DELETE_LIMIT, ListWindow, is_id},
+    client::{Api, Closed, ListWindow, is_id},
     form::{Boundaries, Form},
     lines::{self, Ends},
     mapping::MASTER,
@@ -266,7 +266,7 @@ fn capabilities(api: &Api, version: Version) -> Capabilities {
         cheap_reads: false,
         caller_credentials: api.settings.client.takes_callers(),
         // A look before, the DELETE, a look after.
-        slow_actions: Some(DELETE_LIMIT + api.client.attempt_timeout() * 2),
+        slow_actions: Some(api.settings.delete_timeout + api.client.attempt_timeout() * 2),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Kyuubi's calls: paths, queries, and answers as what they should be. What is none is an error, whatever its status says.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use batchlingua_core::{BackendName, Context, Error, NativeId, Payload, Result};
 use batchlingua_wire::{Answer, Call, Client, ClientConfig, UpstreamError};
@@ -21,8 +21,6 @@ use crate::{
 const BATCHES: &str = "/api/v1/batches";
 /// What stays as it is in a path and in a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// How long a DELETE may take: it answers when the application is killed, and an instance that asks another one tries three times.
-pub(crate) const DELETE_LIMIT: Duration = Duration::from_secs(75);
 
 /// A Kyuubi, as its calls go.
 #[derive(Clone, Debug)]
@@ -172,7 +170,7 @@ impl Api {
             Some(user) => format!("{}?hive.server2.proxy.user={}", path(id), utf8_percent_encode(user, PLAIN)),
             None => path(id),
         };
-        let call = Call::delete(target).with_limit(DELETE_LIMIT);
+        let call = Call::delete(target).with_limit(self.settings.delete_timeout);
         let answer = self.client.exchange(ctx, call).await.map_err(|e| self.silence(e))?;
         self.read(ctx, Asked::Delete(id), "Kyuubi's word about a batch that was to be ended", &answer)
     }

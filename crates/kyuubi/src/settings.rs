@@ -20,6 +20,8 @@ pub(crate) struct BackendSettings {
     pub(crate) client: ClientConfig,
     /// What becomes of paths.
     pub(crate) paths: PathMap,
+    /// How long a DELETE may take: it answers when the application is killed, and an instance that asks another one tries three times.
+    pub(crate) delete_timeout: Duration,
     /// How long after a submit of unknown outcome its absence is not yet believed.
     pub(crate) settle: Duration,
     /// What it is taken for until it has told its version.
@@ -32,6 +34,7 @@ impl BackendSettings {
         let mut table = settings.table("paths");
         let paths = PathMap::new(table.pairs());
         settings.absorb(table.finish().err().unwrap_or_default());
+        let delete_timeout = settings.duration("delete_timeout", Duration::from_secs(75));
         let settle = settings.duration("settle", Duration::from_secs(30));
         let told = settings.text("version");
         let version = told.as_deref().map_or(Some(Version::NEWEST), Version::parse);
@@ -41,7 +44,7 @@ impl BackendSettings {
         settings.finish()?;
         // Without one there was a fault.
         let (Some(client), Some(version)) = (client, version) else { return Err(Vec::new()) };
-        Ok(Self { client, paths, settle, version })
+        Ok(Self { client, paths, delete_timeout, settle, version })
     }
 
     /// Whom the Kyuubi takes this request to be from. `None`: a token stands for somebody whose name is not known here.

@@ -1,7 +1,5 @@
 //! What is sent for clients of each dialect, as whole bodies; and what is refused before anything is sent.
 
-use std::sync::Arc;
-
 use batchlingua_core::{Extension, Uuid};
 use serde_json::{Value, json};
 

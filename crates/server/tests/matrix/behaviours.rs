@@ -180,11 +180,9 @@ async fn a_batch_without_a_name_shows_none(house: &House, submitter: &dyn Voice)
     for front in VOICES {
         let answer = house.ask(&front.get(&front.called(&id))).await.json();
         let name = front.name(&answer).unwrap_or_default();
-        let made = [id.uuid.to_string(), id.uuid.simple().to_string()];
-        assert!(!made.iter().any(|made| name.contains(made.as_str())), "{}: {name}", front.dialect());
-        if front.dialect() == "livy" {
-            assert_eq!(answer["name"], json!(null), "{} shown by livy", submitter.dialect());
-        }
+        // Some call it by its file then.
+        let file = house.rig.spec(Job::Succeeds).file.unwrap_or_default();
+        assert!(file.ends_with(&name), "{} shown by {}: {name}", submitter.dialect(), front.dialect());
     }
 }
 

@@ -50,8 +50,8 @@ pub(crate) const PLATFORMS: [Platform; 4] = [
     },
     Platform {
         voice: &Dli,
-        // It reads files of its own store only.
-        settings: || json!({ "project_id": "p1", "paths": { "hdfs:///srv/": "obs://bucket/srv/" } }),
+        // It reads files of its own store only, and runs nothing outside of a queue.
+        settings: || json!({ "project_id": "p1", "queue": "q1", "paths": { "hdfs:///srv/": "obs://bucket/srv/" } }),
         file: "obs://bucket/srv/job.py",
         begun_by: None,
         seen: as_dli,

@@ -6,7 +6,10 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -81,7 +84,7 @@ impl Upstream {
     pub(crate) async fn start() -> Self {
         let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init(); //DEBUG
         let (life, way) = (Life::begin(), Arc::<Way>::default());
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a port of the loopback is free");
+        let listener = bind().await;
         let address = listener.address();
         let serving = Some(Serving::begin(listener, &life, &way));
         Self { address, way, now: Mutex::new(Now { life, serving }) }
@@ -152,6 +155,23 @@ impl Serving {
         self.connections.close();
         self.connections.wait().await;
     }
+}
+
+/// A port that stays free while nobody listens on it: below those that the machine gives to whoever connects somewhere.
+async fn bind() -> Listener {
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Two processes of tests at once begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..COUNT {
+        let at = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(FIRST + at).expect("all of them are ports");
+        if let Ok(listener) = Listener::bind(([127, 0, 0, 1], port).into()).await {
+            return listener;
+        }
+    }
+    panic!("no port from {FIRST} on is free");
 }
 
 struct Uncounted;

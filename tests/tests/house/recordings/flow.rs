@@ -67,6 +67,7 @@ pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -
     product.configure(&mut config);
     if chain == Chain::Through {
         config.dir = dir.path().join("platform");
+        std::fs::create_dir(&config.dir).expect("a folder can be made");
     }
     let play = product.play(run, &config);
     let (proxy, platform) = match chain {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
     App, BatchKind, BatchRef, BatchSpec, BatchState, Claim, Conf, Error, ErrorKind, Extension, Fate, Field, Filter,
-    Intended, Lease, Marker, NewIntent, Phase, Principal, RowId, Size, Times, Treatment, Verdict, redact::MASK,
+    Intended, Lease, Marker, Millis, NewIntent, Phase, Principal, RowId, Size, Times, Treatment, Verdict, redact::MASK,
 };
 
 use crate::house::{
@@ -33,6 +33,25 @@ pub(crate) async fn an_intent_can_be_found_before_it_is_sent_but_is_not_listed(h
     }
     assert!(house.listed(Filter::default()).await.is_empty());
     assert!(house.find(called("n")).await.is_none());
+}
+
+/// What clients are shown by the platform's own object is what lists are ordered by.
+pub(crate) async fn an_accepted_batch_was_created_when_its_platform_says(house: House) {
+    let (first, first_lease) = house.intend(named("first")).await;
+    let (second, second_lease) = house.intend(named("second")).await;
+    let at = |native: &str, seconds: i64| {
+        let created = Millis(START.0 + seconds * 1_000);
+        Verdict::Accepted(Box::new(seen_batch(native, |batch| batch.times.created = created)))
+    };
+    house.ledger.settle(&first_lease, at("1", 2)).await.expect("settled");
+    let settled = house.ledger.settle(&second_lease, at("2", 1)).await.expect("settled");
+    assert_eq!(settled.batch.times.created, Millis(START.0 + 1_000));
+    assert_eq!(house.listed(Filter::default()).await, [second.row, first.row]);
+    let after = Filter { created_from: Some(Millis(START.0 + 2_000)), ..Filter::default() };
+    assert_eq!(house.listed(after).await.len(), 1);
+    let (silent, lease) = house.intend(named("silent")).await;
+    let settled = house.ledger.settle(&lease, accepted("3", BatchState::Running)).await.expect("settled");
+    assert_eq!(settled.batch.times.created, silent.batch.times.created);
 }
 
 pub(crate) async fn ordinals_count_up_and_are_never_given_twice(house: House) {
