@@ -7,8 +7,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, Batch, Capabilities, Clock, Context, Cursor, Detail, Effect, Error, ErrorKind, Intent, Log, LogQuery,
-    Marking, Millis, NativeId, NativeIds, Page, Plan, Project, Result, Revival, Sighting, Sought, SubmitError,
+    Action, Backend, Batch, Capabilities, Clock, Context, Cursor, Detail, Effect, Error, ErrorKind, Intent, Log,
+    LogQuery, Marking, Millis, NativeId, NativeIds, Page, Plan, Project, Result, Revival, Sighting, Sought,
+    SubmitError,
 };
 use batchlingua_wire::{Answer, Client, OpenContext, Platform, Signer};
 use bytes::Bytes;
@@ -106,7 +107,9 @@ impl DliBackend {
 
     /// A create's answer. A batch that has an id is one, whatever else is said; without one nobody knows.
     fn created(&self, project: &Project, answer: &Answer) -> Result<Batch<NativeId>, SubmitError> {
-        self.reader.created(project, &answer.body).map_err(|why| SubmitError::Unknown(self.client.no_answer(&answer.body, why)))
+        self.reader
+            .created(project, &answer.body)
+            .map_err(|why| SubmitError::Unknown(self.client.no_answer(&answer.body, why)))
     }
 
     async fn page(&self, ctx: &Context, project: &Project, from: u64) -> Result<Bytes> {
@@ -161,7 +164,8 @@ impl Backend for DliBackend {
 
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
         let backend = self.client.http.backend();
-        let project = self.settings.scope.for_batch(plan.intent.project.as_ref(), backend).map_err(SubmitError::NotSent)?;
+        let project =
+            self.settings.scope.for_batch(plan.intent.project.as_ref(), backend).map_err(SubmitError::NotSent)?;
         let call = self.client.create(&project, plan.request);
         let answer = self.client.send(ctx, call).await.map_err(|error| error.into_submit_error(backend))?;
         if answer.status.is_success() {
@@ -232,7 +236,8 @@ impl Backend for DliBackend {
         let mut order = NewestFirst::default();
         rows.iter().for_each(|row| order.saw(Some(row.times.created)));
         let horizon = self.clock.now().minus(self.settings.walk_back);
-        let is_far = order.is_before(horizon) && rows.iter().all(|row| row.state.is_end() && row.times.created < horizon);
+        let is_far =
+            order.is_before(horizon) && rows.iter().all(|row| row.state.is_end() && row.times.created < horizon);
         let next = match after(&listed) {
             Some(from) if !is_far => Some(Step { project: at.project, from, first: first.to_owned() }),
             _ => Some(Step { project: at.project + 1, from: 0, first: String::new() })

@@ -139,7 +139,8 @@ impl DliClient {
     }
 
     fn read<'a, T: Deserialize<'a>>(&self, body: &'a Bytes) -> Result<T> {
-        serde_json::from_slice(body).map_err(|fault| self.no_answer(body, "it is not what DLI answers").caused_by(fault))
+        serde_json::from_slice(body)
+            .map_err(|fault| self.no_answer(body, "it is not what DLI answers").caused_by(fault))
     }
 
     /// A good status with no answer behind it; if that is a failure, it is told.
@@ -228,11 +229,17 @@ mod tests {
 
     #[test]
     fn what_has_several_forms_is_read_in_each() {
-        assert_eq!([count(&raw("7")), count(&raw("\"7\"")), count(&raw("null")), count(&raw("-1"))], [Some(7), Some(7), None, None]);
+        assert_eq!(
+            [count(&raw("7")), count(&raw("\"7\"")), count(&raw("null")), count(&raw("-1"))],
+            [Some(7), Some(7), None, None]
+        );
         assert_eq!(texts(&raw(r#"["a","b"]"#)), Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(texts(&raw(r#""a\nb""#)), Some(vec!["a\nb".to_owned()]));
         assert_eq!((texts(&raw("null")), texts(&raw("{}")), texts(&raw("[1]"))), (Some(Vec::new()), None, None));
-        assert_eq!((text(&raw(r#""a\"b""#)).as_deref(), text(&raw("\"\"")), text(&raw("7"))), (Some("a\"b"), None, None));
+        assert_eq!(
+            (text(&raw(r#""a\"b""#)).as_deref(), text(&raw("\"\"")), text(&raw("7"))),
+            (Some("a\"b"), None, None)
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use batchlingua_core::{
-    Batch, BatchId, BatchKind, BatchSpec, DialectName, Error, Extension, IdempotencyKey, Millis, Project,
-    Result, Size, Submission,
+    Batch, BatchId, BatchKind, BatchSpec, DialectName, Error, Extension, IdempotencyKey, Millis, Project, Result, Size,
+    Submission,
 };
 
 use crate::{

@@ -11,8 +11,7 @@ use batchlingua_core::{
     Selection, Submission, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route,
-    WireField, decode_body,
+    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, WireField, decode_body,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};

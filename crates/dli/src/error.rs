@@ -11,9 +11,7 @@
 
 use std::{fmt, time::Duration};
 
-use batchlingua_core::{
-    BackendName, Clash, Denial, DialectName, Error, ErrorKind, Missing, Unproven, redact,
-};
+use batchlingua_core::{BackendName, Clash, Denial, DialectName, Error, ErrorKind, Missing, Unproven, redact};
 use batchlingua_wire::{Answer, Body, RequestHead};
 use http::{Response, StatusCode, Uri, header};
 use serde_json::Value;
@@ -132,12 +130,14 @@ impl Told {
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         };
-        [("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")].into_iter().find_map(|(code, said)| {
-            let message = text(said);
-            // `code` and `message` are names of other things as well, where one of them stands alone.
-            let code = text(code).or_else(|| message.as_ref().filter(|_| code != "code").map(|_| String::new()))?;
-            (code != "0").then(|| Self { code, message: message.unwrap_or_default() })
-        })
+        [("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")].into_iter().find_map(
+            |(code, said)| {
+                let message = text(said);
+                // `code` and `message` are names of other things as well, where one of them stands alone.
+                let code = text(code).or_else(|| message.as_ref().filter(|_| code != "code").map(|_| String::new()))?;
+                (code != "0").then(|| Self { code, message: message.unwrap_or_default() })
+            },
+        )
     }
 
     /// The digits of a gateway's code.
@@ -279,7 +279,9 @@ fn unspoken(answer: &Answer) -> String {
         // Of the address no more than its host: a path may hold what is nobody's business.
         let host = answer.header(&header::LOCATION).and_then(|location| location.parse::<Uri>().ok());
         let host = host.as_ref().and_then(Uri::host).unwrap_or("another address");
-        return format!("it redirects to {host} ({status}), which is not followed; `url` must be the address of DLI itself");
+        return format!(
+            "it redirects to {host} ({status}), which is not followed; `url` must be the address of DLI itself"
+        );
     }
     match answer.text_excerpt(LONGEST_MESSAGE) {
         said if said.is_empty() => format!("{status}"),

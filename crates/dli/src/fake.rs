@@ -142,7 +142,8 @@ impl World {
     }
 
     fn list(&self, project: &str, query: &Query) -> Reply {
-        let number = |name: &str, default: usize| query.get(name).map_or(default, |text| text.parse().expect("a number"));
+        let number =
+            |name: &str, default: usize| query.get(name).map_or(default, |text| text.parse().expect("a number"));
         let mut jobs: Vec<_> = self.jobs().iter().filter(|job| job.project == project).cloned().collect();
         if query.get("order") == Some("CREATE_TIME_DESC") && !self.manners.oldest_first {
             jobs.reverse();

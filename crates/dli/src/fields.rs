@@ -54,7 +54,11 @@ pub(crate) static FIELDS: [WireField; 46] = [
     noted("executor_cores", Field::ExecutorCores, OLDER),
     of("numExecutors", Field::Executors),
     noted("num_executors", Field::Executors, OLDER),
-    own("modules", PLACED, "connectors that a Spark may have, under DLI's names for them: clients send them needed or not"),
+    own(
+        "modules",
+        PLACED,
+        "connectors that a Spark may have, under DLI's names for them: clients send them needed or not",
+    ),
     own("resources", ESSENTIAL, "jars, Python files and files by other names"),
     own("groups", ESSENTIAL, "jars, Python files and files by other names"),
     own("modelFiles", ESSENTIAL, ""),

@@ -46,7 +46,8 @@ impl Part {
 
     /// Cuts what was not asked for.
     fn keep(&mut self, lines: Range<u64>) {
-        let at = |line: u64| usize::try_from(line.saturating_sub(self.from)).unwrap_or(usize::MAX).min(self.lines.len());
+        let at =
+            |line: u64| usize::try_from(line.saturating_sub(self.from)).unwrap_or(usize::MAX).min(self.lines.len());
         let (begin, end) = (at(lines.start), at(lines.end));
         if (begin, end) != (0, self.lines.len()) {
             self.lines.truncate(end);

@@ -37,7 +37,9 @@ pub(crate) const MAPPING: Mapping = Mapping {
         Line { field: Field::Files, place: Place::Member("files"), note: "as `file`" },
         Line {
             field: Field::Archives,
-            place: Place::Made("conf `spark.archives`, which Spark knows from 3.1 on; of a DLI client the member `archives`"),
+            place: Place::Made(
+                "conf `spark.archives`, which Spark knows from 3.1 on; of a DLI client the member `archives`",
+            ),
             note: "as `file`",
         },
         Line {
@@ -154,7 +156,13 @@ pub(crate) const MAPPING: Mapping = Mapping {
 
 /// Where a size stands in the conf as well, the batch's own field counts for every dialect but DLI's, whose Spark 3.3 takes the conf's.
 const fn size(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
-    ConfRule { name, keys, from: Clients::Except(NAME), fate: ConfFate::Unless(field), why: "one of the two has to count" }
+    ConfRule {
+        name,
+        keys,
+        from: Clients::Except(NAME),
+        fate: ConfFate::Unless(field),
+        why: "one of the two has to count",
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +228,10 @@ mod tests {
             assert_eq!((sent(key, "livy", false), sent(key, "dli", false)), (of_livy, of_dli), "{key}");
         }
         let key = "spark.executor.instances";
-        assert_eq!((sent(key, "livy", true), sent(key, "dli", true)), (passed_over, kept), "the batch's own field counts");
+        assert_eq!(
+            (sent(key, "livy", true), sent(key, "dli", true)),
+            (passed_over, kept),
+            "the batch's own field counts"
+        );
     }
 }

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use batchlingua_core::{
-    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, FieldValue, Intent, Load, Marker,
-    Project, Result, Size, Treatment,
+    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, FieldValue, Intent, Load, Marker, Project,
+    Result, Size, Treatment,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
@@ -301,8 +301,9 @@ impl Body {
 
     /// A value as a DLI client wrote it.
     fn add_raw(&mut self, name: String, json: String) -> Result<()> {
-        let value = RawValue::from_string(json)
-            .map_err(|fault| Error::invalid(&name, format!("'{name}' cannot be sent on: it is no JSON")).caused_by(fault))?;
+        let value = RawValue::from_string(json).map_err(|fault| {
+            Error::invalid(&name, format!("'{name}' cannot be sent on: it is no JSON")).caused_by(fault)
+        })?;
         self.0.push((name.into(), value));
         Ok(())
     }

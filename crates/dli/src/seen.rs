@@ -160,7 +160,12 @@ impl Reader {
     }
 
     /// The batch of this object; the reason why there is none otherwise.
-    pub(crate) fn batch(&self, project: &Project, bytes: &[u8], extent: Extent) -> Result<Batch<NativeId>, &'static str> {
+    pub(crate) fn batch(
+        &self,
+        project: &Project,
+        bytes: &[u8],
+        extent: Extent,
+    ) -> Result<Batch<NativeId>, &'static str> {
         let object = Object::read(bytes).ok_or("it is not what DLI answers")?;
         let id = object.id().ok_or("it has no `id`")?;
         let word = object.state.and_then(text).ok_or("it has no `state`")?;
@@ -192,14 +197,21 @@ impl Reader {
         batch.times = times(object, state);
         batch.app = App { id: object.app_id.and_then(app_id), ..App::default() };
         batch.log_tail = object.log.and_then(texts).unwrap_or_default();
-        batch.native = Some(Native { dialect: self.dialect.clone(), word: word.into_owned(), object: self.unmarked(bytes, object) });
+        batch.native = Some(Native {
+            dialect: self.dialect.clone(),
+            word: word.into_owned(),
+            object: self.unmarked(bytes, object),
+        });
         Ok(batch)
     }
 
     fn state(&self, word: &str) -> BatchState {
         state::meant(word).unwrap_or_else(|| {
             if !self.is_told.swap(true, Ordering::Relaxed) {
-                tracing::warn!(word, "a DLI has a word for a state that is not known here; such a batch is taken to live");
+                tracing::warn!(
+                    word,
+                    "a DLI has a word for a state that is not known here; such a batch is taken to live"
+                );
             }
             BatchState::Running
         })
@@ -213,7 +225,8 @@ impl Reader {
         let queue = object.queue.and_then(text).or_else(|| object.cluster_name.and_then(text));
         spec.queue = queue.map(|queue| queue.to_ascii_lowercase()).or(spec.queue);
         let name = object.name().map(Cow::into_owned).or(spec.name);
-        spec.name = name.map(|name| self.shown_name(&name).map(str::to_owned).unwrap_or(name)).filter(|name| !name.is_empty());
+        spec.name =
+            name.map(|name| self.shown_name(&name).map(str::to_owned).unwrap_or(name)).filter(|name| !name.is_empty());
         spec
     }
 

@@ -102,12 +102,14 @@ fn scope(settings: &mut Settings) -> Scope {
         None | Some("backend") => false,
         Some("client") => true,
         Some(_) => {
-            settings.fault("project", "must be \"backend\" (its `project_id`) or \"client\" (of the client's own path)");
+            settings
+                .fault("project", "must be \"backend\" (its `project_id`) or \"client\" (of the client's own path)");
             false
         }
     };
     if !is_given && !is_clients {
-        settings.fault("project_id", "must be the id of the project that batches run in, unless `project = \"client\"`");
+        settings
+            .fault("project_id", "must be the id of the project that batches run in, unless `project = \"client\"`");
     }
     let mut others: Vec<Project> = Vec::new();
     for name in settings.texts("projects").unwrap_or_default() {
@@ -250,7 +252,11 @@ mod tests {
             (json!({"project_id": "p", "defaults": {"sc_type": "D"}}), "defaults.sc_type", "\"A\""),
             (json!({"project_id": "p", "defaults": {"feature": "gold"}}), "defaults.feature", "\"basic\""),
             (json!({"project_id": "p", "defaults": {"spark_versoin": "3"}}), "defaults.spark_versoin", "did you mean"),
-            (json!({"project_id": "p", "auth": {"basic": {"user": "a", "password": "b"}}}), "auth.basic", "does not take"),
+            (
+                json!({"project_id": "p", "auth": {"basic": {"user": "a", "password": "b"}}}),
+                "auth.basic",
+                "does not take",
+            ),
             (json!({"project_id": "p", "settel": "1s"}), "settel", "did you mean `settle`"),
         ] {
             let told = read(table.clone()).expect_err("a fault");

@@ -23,7 +23,7 @@ use http::StatusCode;
 use crate::{
     NAME,
     client::{Api, Closed, ListWindow, is_id},
-    form::{Boundaries, Form},
+    form::{Boundaries, Form, Upload},
     lines::{self, Ends},
     mapping::MASTER,
     plan,
@@ -290,7 +290,7 @@ impl Backend for KyuubiBackend {
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
         self.check_version(ctx, &plan).await.map_err(SubmitError::NotSent)?;
         warn_of_master(&plan);
-        let uploads = crate::form::Upload::of(&plan.intent.files);
+        let uploads = Upload::of(&plan.intent.files);
         let planned = plan::Planned { request: plan.request.clone(), uploads, fates: Vec::new() };
         let (call, form) = self.call(&planned, &plan.intent);
         if let Some(form) = form {
@@ -303,7 +303,12 @@ impl Backend for KyuubiBackend {
     }
 
     async fn look_up(&self, ctx: &Context, sought: &Sought) -> Result<Sighting> {
-        if self.known().can.marking == Marking::None {
+        // What a 1.6 does not show says nothing: it may run under an id of its own.
+        let known = match self.known() {
+            known if known.is_told => known,
+            _ => self.learn(ctx).await?,
+        };
+        if known.can.marking == Marking::None {
             return Ok(Sighting::CannotTell);
         }
         let id = NativeId::from(sought.marker.uuid.to_string());
@@ -328,12 +333,12 @@ impl Backend for KyuubiBackend {
     }
 
     async fn scan(&self, ctx: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>> {
-        let from = match &after {
+        let from: u32 = match &after {
             None => 0,
             Some(Cursor(at)) => at.parse().map_err(|_| Error::internal(format!("'{at}' is no place in a walk")))?,
         };
         let seen = self.api.list(ctx, ListWindow { from, size: ROWS, created_from: 0 }).await?;
-        let next = (seen.len() == ROWS as usize).then(|| Cursor((from + ROWS).to_string()));
+        let next = (seen.len() == ROWS as usize).then(|| Cursor(from.saturating_add(ROWS).to_string()));
         // What a page says is its total is its length.
         Ok(Page { rows: seen.into_iter().map(|seen| self.reader.batch(seen)).collect(), total: None, next })
     }
@@ -357,9 +362,8 @@ impl Backend for KyuubiBackend {
 
 /// A batch on a master that a Kyuubi cannot watch stays PENDING there whatever becomes of it.
 fn warn_of_master(plan: &Plan) {
-    let master = plan.intent.spec.conf.get(MASTER).filter(|master| !plan::is_watched(master));
-    if let Some(master) = master {
-        tracing::warn!(batch.id = %plan.intent.marker.uuid, backend = %plan.intent.backend, %master, "a Kyuubi cannot watch this master: it will not see the batch's end");
+    if plan.intent.spec.conf.get(MASTER).is_some_and(|master| !plan::is_watched(master)) {
+        tracing::warn!(batch.id = %plan.intent.marker.uuid, backend = %plan.intent.backend, "a Kyuubi cannot watch this batch's {MASTER}: it will not see its end");
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     form::Form,
@@ -94,7 +94,14 @@ impl Api {
     }
 
     fn malformed(&self, answer: &Answer, wanted: &str, error: &serde_json::Error) -> Error {
-        unreadable(answer, wanted, self.backend(), &error.to_string())
+        // Its own words would quote what came.
+        let why = match error.classify() {
+            Category::Eof => "it ends too early",
+            Category::Data => "something in it is missing, or of another type",
+            Category::Syntax | Category::Io => "it is no JSON",
+        };
+        let place = format!("{why} (line {}, column {})", error.line(), error.column());
+        unreadable(answer, wanted, self.backend(), &place)
     }
 
     /// The server's version.

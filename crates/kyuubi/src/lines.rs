@@ -124,7 +124,7 @@ impl Reader {
     }
 
     async fn from(&self, ctx: &Context, from: u64, size: u32) -> Result<Log> {
-        let (mut lines, is_last) = self.take(ctx, from, size.min(MOST_LINES)).await?;
+        let (lines, is_last) = self.take(ctx, from, size.min(MOST_LINES)).await?;
         let seen = from.saturating_add(lines.len() as u64);
         let total = match is_last {
             // Of what ends here the end is seen.
@@ -143,7 +143,6 @@ impl Reader {
         if let Some(total) = total {
             self.ends.set(&self.id, total);
         }
-        lines.shrink_to_fit();
         Ok(Log { from, total, body: LogBody::Lines(lines), native: None })
     }
 

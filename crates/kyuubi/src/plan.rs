@@ -165,13 +165,11 @@ impl Target<'_> {
     /// A Kyuubi never sees the end of a batch whose master it cannot watch, and cannot end it. Its own clients know that, or learn it as they
     /// would without us; others are spared it.
     fn check_master(&self, spec: &BatchSpec) -> Result<()> {
-        let Some(master) = spec.conf.get(MASTER).filter(|master| !self.is_own && !is_watched(master)) else {
+        if self.is_own || spec.conf.get(MASTER).is_none_or(is_watched) {
             return Ok(());
-        };
+        }
         let kind = ErrorKind::InvalidRequest { field: "conf".to_owned(), fault: Fault::NotAllowed };
-        let message = format!(
-            "a Kyuubi cannot watch a batch whose spark.master is '{master}': leave it out, or name yarn or k8s"
-        );
+        let message = format!("a Kyuubi cannot watch a batch on such a {MASTER}: leave it out, or name yarn or k8s");
         Err(Error::new(kind, message))
     }
 

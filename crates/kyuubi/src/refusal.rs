@@ -258,9 +258,8 @@ fn said(answer: &Answer) -> Option<String> {
 pub(crate) fn unreadable(answer: &Answer, wanted: &str, backend: &BackendName, why: &str) -> Error {
     let kind = ErrorKind::BackendUnavailable { retry_after: RETRY_AFTER };
     let what = if answer.is_html() { "an HTML page" } else { why };
-    let words = answer.text_excerpt(EXCERPT.min(80));
     let message = format!("backend '{backend}' answered {} with what is not {wanted}: {what}", answer.status.as_u16());
-    Error::new(kind, message).caused_by(words)
+    Error::new(kind, message)
 }
 
 #[cfg(test)]

@@ -106,6 +106,12 @@ impl Reader {
     }
 }
 
+/// A batch without a name has in its place, on a local master, the driver's command line behind a blank: with all of its conf, and its secrets.
+/// That is nothing to find it by, and nothing to be kept.
+fn is_command(name: &str) -> bool {
+    name.starts_with(' ')
+}
+
 /// Of Kubernetes it is a whole document.
 fn one_line(text: &str) -> Option<String> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -116,7 +122,7 @@ fn one_line(text: &str) -> Option<String> {
 fn batch(seen: Seen, state: BatchState) -> Batch<NativeId> {
     let Seen { object, bytes } = seen;
     let kind = if object.batch_type.as_deref() == Some("PYSPARK") { BatchKind::Python } else { BatchKind::Jar };
-    let spec = BatchSpec { kind, name: object.name, ..BatchSpec::default() };
+    let spec = BatchSpec { kind, name: object.name.filter(|name| !is_command(name)), ..BatchSpec::default() };
     let time = |at: i64| (at > 0).then_some(Millis(at));
     let (created, started) = (Millis(object.create_time), time(object.app_start_time));
     let ended = time(object.end_time).filter(|_| state.is_end());

@@ -133,7 +133,8 @@ pub(crate) async fn show(
     let asked = match stack {
         Ok(stack) => match stack.get(ctx, native, offered(stack, detail)).await {
             Ok(seen) if is_another(stack, entry, &seen) => Err(retired(gateway, entry).await),
-            seen => seen.map(|seen| (stack, read(stack, entry, seen))),
+            Ok(seen) => Ok((stack, read_now(gateway, stack, entry, seen).await)),
+            Err(error) => Err(error),
         },
         Err(error) => Err(error),
     };
@@ -168,6 +169,16 @@ pub(crate) fn read(stack: &Stack, entry: &Entry, mut seen: Batch<NativeId>) -> B
         seen.state = BatchState::Cancelled;
     }
     seen
+}
+
+/// The same where the backend took its time: somebody else may have asked for the end meanwhile.
+async fn read_now(gateway: &Gateway, stack: &Stack, entry: &Entry, seen: Batch<NativeId>) -> Batch<NativeId> {
+    let may_be = seen.state == BatchState::Failed && !entry.batch.cancel_asked && !stack.can().tells_cancelled;
+    let now = match may_be {
+        true => gateway.ledger.find(&BatchRef::Uuid(entry.batch.id.uuid), &gateway.own_scope(None)).await,
+        false => Ok(None),
+    };
+    read(stack, now.ok().flatten().as_ref().unwrap_or(entry), seen)
 }
 
 /// Whether what is seen as a failure is the end that somebody asked for. One that had been seen before it was asked for stays a failure.

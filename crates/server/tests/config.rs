@@ -228,16 +228,20 @@ fn a_password_file_that_others_can_read_is_refused() {
 type Tables = BTreeMap<String, BTreeMap<String, Option<String>>>;
 
 fn reference() -> Tables {
+    tables(false)
+}
+
+/// What backends over HTTP share, or all else. The shared is held against the code by the tests of the client that they share.
+fn tables(shared: bool) -> Tables {
     let mut tables = Tables::new();
     let mut heading = String::new();
     let mut is_shared = false;
     for line in REFERENCE.lines() {
         if line.starts_with('#') {
             heading = line.trim_start_matches('#').trim().replace('`', "");
-            // What backends over HTTP share is held against the code by the tests of the client that they share.
             is_shared = heading == "HTTP backends" || (is_shared && line.starts_with("####"));
         }
-        if is_shared {
+        if is_shared != shared {
             continue;
         }
         let cells: Vec<&str> = line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
@@ -268,6 +272,10 @@ fn opening(heading: &str) -> &'static str {
         "[dialect.kylin]" => "[dialect.kylin]\n",
         "[dialect.dli]" => "[dialect.dli]\n",
         "[backend.NAME]" | "kind = \"local\"" => "[backend.other]\nkind = \"local\"\n",
+        "kind = \"livy\"" => "[backend.other]\nkind = \"livy\"\nurl = \"http://127.0.0.1:1\"\n",
+        "kind = \"dli\"" => "[backend.other]\nkind = \"dli\"\nurl = \"http://127.0.0.1:1\"\nproject_id = \"p1\"\n",
+        "defaults" => "[backend.other]\nkind = \"dli\"\n[backend.other.defaults]\n",
+        "kind = \"kyuubi\"" => "[backend.other]\nkind = \"kyuubi\"\nurl = \"http://127.0.0.1:1\"\n",
         "[[route]]" => "[[route]]\nto = \"here\"\n",
         "stage" => "[backend.other]\nkind = \"local\"\n[backend.other.stage]\n",
         "match" => "[[route]]\nto = \"here\"\n[route.match]\n",
@@ -304,6 +312,11 @@ fn the_reference_has_the_keys_of_the_code_and_no_others() {
     let common = reference().remove("[dialect.NAME]").expect("the keys of all dialects");
     for (_, keys) in documented.iter_mut().filter(|(opening, _)| opening.starts_with("[dialect.")) {
         keys.extend(common.keys().cloned());
+    }
+    let common = reference().remove("[backend.NAME]").expect("the keys of all backends");
+    let http = tables(true).remove("HTTP backends").expect("the keys of all backends over HTTP");
+    for (_, keys) in documented.iter_mut().filter(|(opening, _)| opening.contains("url = ")) {
+        keys.extend(common.keys().chain(http.keys()).cloned());
     }
     for (opening, mut documented) in documented {
         let told = faults(&format!("{opening}\"%%\" = 1\n{BACKEND}{CATCH_ALL}"));

@@ -18,6 +18,9 @@ def submit(proxy, job, *args, **more):
         "file": job, "args": [str(arg) for arg in args], "queue": "etl", "conf": {"spark.ui.enabled": "false"}, **more})
     if status != 200:
         raise RuntimeError(f"not submitted: {status} {made}")
+    if proxy.source is not proxy:
+        # What others submit there is listed a moment later.
+        until("it is listed", lambda: made["id"] in [job.job_id for job in kylin(proxy, "v2").list_job()])
     return made["id"]
 
 

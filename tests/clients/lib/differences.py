@@ -30,7 +30,12 @@ class Difference:
         return met
 
 
-DIFFERENCES = []
+DIFFERENCES = [
+    Difference(
+        "capital-units",
+        "sends `2g` as `2G`, and `2048` as `2048M`",
+        "airflow", "every field of Livy", "^(driver|executor)Memory$", r"^got '(640|512)M', expected '(640|512)m'$", {"dli": 2}),
+]
 
 # (suite, kinds of platform, pattern of the case's name, why it is not asked there).
 SUBMITTING = ("livy", "kyuubi", "dli")

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, Batch, BatchSpec, BatchState, Context, Credentials, Cursor, Denial, Detail, Effect, Error, ErrorKind,
-    Intent, Lines, LogBody, LogQuery, LogSource, Millis, Missing, NativeId, Project, Result, Sighting, Sought, StateSet,
-    SubmitError, Unproven,
+    Action, Backend, Batch, BatchSpec, BatchState, Context, Credentials, Cursor, Denial, Detail, Effect, Error,
+    ErrorKind, Intent, Lines, LogBody, LogQuery, LogSource, Millis, Missing, NativeId, Project, Result, Sighting,
+    Sought, StateSet, SubmitError, Unproven,
 };
 use batchlingua_testkit::{
     Asked, ManualClock, Origin, Reply,
@@ -236,7 +236,8 @@ async fn every_project_is_walked_and_told_by_its_ids() {
 async fn a_clients_project_is_its_batches() {
     let world = World::new(Manners::default());
     let (_origin, backend) = fake::dli(&world, json!({"project": "client"})).await;
-    let of = |project: Option<&str>| Intent { project: project.map(Project::from), ..intent(marker(), spec(&["runs"])) };
+    let of =
+        |project: Option<&str>| Intent { project: project.map(Project::from), ..intent(marker(), spec(&["runs"])) };
     let ours = submit(&*backend, of(None)).await.expect("a batch");
     let theirs = submit(&*backend, of(Some("p2"))).await.expect("a batch");
     assert!(!ours.id.as_str().contains('/') && theirs.id.as_str().starts_with("p2/"), "{ours:?} {theirs:?}");
@@ -259,7 +260,8 @@ async fn a_walk_ends_where_all_has_ended_long_ago_and_at_a_list_that_does_not_go
     let answering = world.clone();
     let origin = Origin::start(move |asked| answering.answer(&asked)).await;
     let hour = 3_600_000;
-    let at = |now: i64| fake::backend(&origin.url(), json!({"walk_back": "1h"}), Arc::new(ManualClock::new(Millis(now))));
+    let at =
+        |now: i64| fake::backend(&origin.url(), json!({"walk_back": "1h"}), Arc::new(ManualClock::new(Millis(now))));
     let walked = |backend: crate::backend::DliBackend| async move {
         let (mut rows, mut cursor) = (0, None);
         loop {
@@ -284,7 +286,9 @@ async fn a_walk_ends_where_all_has_ended_long_ago_and_at_a_list_that_does_not_go
 
 #[tokio::test]
 async fn cancels_are_told_by_what_became_of_the_batch() {
-    let answer = |cancel: Reply, get: Reply| move |asked: &Asked| if asked.method == "DELETE" { cancel.clone() } else { get.clone() };
+    let answer = |cancel: Reply, get: Reply| {
+        move |asked: &Asked| if asked.method == "DELETE" { cancel.clone() } else { get.clone() }
+    };
     let state = |word: &str| Reply::json(200, json!({"id": id().as_str(), "state": word}).to_string());
     let fails = |status, code: &str| Reply::json(status, json!({"error_code": code, "error_msg": "no"}).to_string());
     let gone = || fails(404, "DLI.0023");
@@ -320,7 +324,10 @@ async fn a_log_is_asked_for_as_it_is_wanted() {
     let log = async |lines: Lines, source: LogSource| {
         let before = origin.asked().len();
         let log = backend.log(&context(), &id, &LogQuery { lines, source }).await.expect("a log");
-        let asked: Vec<_> = origin.asked()[before..].iter().map(|asked| asked.target.split_once("/log").expect("a log").1.to_owned()).collect();
+        let asked: Vec<_> = origin.asked()[before..]
+            .iter()
+            .map(|asked| asked.target.split_once("/log").expect("a log").1.to_owned())
+            .collect();
         (log, asked)
     };
     let (tail, asked) = log(Lines::Tail(5), LogSource::Default).await;
@@ -350,13 +357,16 @@ const STRANGE: &[Strange] = &[
     ("no success inside", || Reply::json(200, r#"{"is_success":false,"message":"something went wrong"}"#)),
     ("wrong types", || Reply::json(200, r#"{"id":5,"state":[],"total":"x","from":"y","sessions":{},"log":{}}"#)),
     ("an empty id", || Reply::json(200, r#"{"id":"","state":"","sessions":[7],"log":7}"#)),
-    ("an id that is a path", || Reply::json(200, r#"{"id":"../x","state":"running","sessions":[{"id":"../x","state":"running"}]}"#)),
+    ("an id that is a path", || {
+        Reply::json(200, r#"{"id":"../x","state":"running","sessions":[{"id":"../x","state":"running"}]}"#)
+    }),
     ("a list", || Reply::json(200, "[]")),
     ("null", || Reply::json(200, "null")),
     ("an empty body", || Reply::json(200, "")),
     ("nothing at all", || Reply::json(204, "")),
     ("an answer that is cut off", || {
-        Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"id\":\"5").then_close()
+        Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"id\":\"5")
+            .then_close()
     }),
     ("no answer", || Reply::nothing().then_close()),
     ("a reset", || Reply::nothing().then_reset()),
@@ -364,7 +374,9 @@ const STRANGE: &[Strange] = &[
     ("broken gzip", || Reply::raw("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope")),
     ("a gateway's 502", || Reply::whole(502, "text/html", "<html><title>502 Bad Gateway</title></html>")),
     ("a gateway's 503", || Reply::whole(503, "text/plain", "no server is available")),
-    ("a gateway's 504", || Reply::json(504, r#"{"error_msg":"Backend timeout","error_code":"APIGW.0201","request_id":"1"}"#)),
+    ("a gateway's 504", || {
+        Reply::json(504, r#"{"error_msg":"Backend timeout","error_code":"APIGW.0201","request_id":"1"}"#)
+    }),
     ("a failure of its own", || Reply::json(500, r#"{"error_code":"DLI.0999","error_msg":"server-side error"}"#)),
     ("the same as a 400", || Reply::json(400, r#"{"error_code":"DLI.0999","error_msg":"server-side error"}"#)),
     ("a time-out of its own", || Reply::json(400, r#"{"error_code":"DLI.0019","error_msg":"timed out"}"#)),
@@ -375,7 +387,8 @@ const STRANGE: &[Strange] = &[
 async fn strange_answers_are_errors_and_a_submit_may_have_run() {
     for (what, strange) in STRANGE {
         let (_origin, backend) = over(move |_| strange()).await;
-        let is_broken = |error: &Error| matches!(error.kind, ErrorKind::BackendUnavailable { .. } | ErrorKind::BackendTimeout);
+        let is_broken =
+            |error: &Error| matches!(error.kind, ErrorKind::BackendUnavailable { .. } | ErrorKind::BackendTimeout);
         let sent = submit(&*backend, intent(marker(), spec(&["runs"]))).await;
         match sent {
             Err(SubmitError::Unknown(error)) => assert!(is_broken(&error), "{what}: {error:?}"),
@@ -403,7 +416,8 @@ async fn strange_answers_are_errors_and_a_submit_may_have_run() {
 async fn interim_chunked_and_packed_answers_are_answers() {
     let object = format!(r#"{{"id":"{}","state":"running"}}"#, id());
     let packed = batchlingua_wire::encode_body(batchlingua_wire::Coding::Gzip, object.as_bytes());
-    let mut gzip = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len()).into_bytes();
+    let mut gzip =
+        format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len()).into_bytes();
     gzip.extend(packed);
     let mut interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".to_vec();
     interim.extend(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{object}", object.len()).into_bytes());
@@ -459,14 +473,17 @@ async fn a_backend_that_is_not_there_was_sent_nothing() {
     drop(origin);
     let backend = fake::backend(&url, json!({}), Arc::new(ManualClock::default()));
     match submit(&backend, intent(marker(), spec(&["runs"]))).await {
-        Err(SubmitError::NotSent(error)) => assert!(matches!(error.kind, ErrorKind::BackendUnavailable { .. }), "{error:?}"),
+        Err(SubmitError::NotSent(error)) => {
+            assert!(matches!(error.kind, ErrorKind::BackendUnavailable { .. }), "{error:?}")
+        }
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
 async fn callers_hear_what_is_said_of_their_own_credentials() {
-    let origin = Origin::start(|_| Reply::json(401, r#"{"error_code":"APIGW.0301","error_msg":"token expires"}"#)).await;
+    let origin =
+        Origin::start(|_| Reply::json(401, r#"{"error_code":"APIGW.0301","error_msg":"token expires"}"#)).await;
     let settings = json!({"auth": {"caller": true, "token": "the-proxys-own"}});
     let backend = fake::backend(&origin.url(), settings, Arc::new(ManualClock::default()));
     assert!(backend.capabilities().caller_credentials);
@@ -488,7 +505,8 @@ async fn callers_hear_what_is_said_of_their_own_credentials() {
 
 #[tokio::test]
 async fn waits_that_are_told_are_passed_on_and_redirects_are_not_followed() {
-    let answer = |head: &'static str| move |_: &Asked| Reply::raw(format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n"));
+    let answer =
+        |head: &'static str| move |_: &Asked| Reply::raw(format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n"));
     for (head, kind) in [
         ("429 Too Many Requests\r\nretry-after: 17", ErrorKind::Throttled { retry_after: Duration::from_secs(17) }),
         ("503 Unavailable\r\nretry-after: 17", ErrorKind::BackendUnavailable { retry_after: Duration::from_secs(17) }),

@@ -54,18 +54,25 @@ impl House {
             Operation::Submit(submission) => {
                 let marker = Marker { uuid: Uuid::from_u128(7), name: None };
                 let spec = submission.spec;
-                let intent = Intent { dialect: "dli".into(), project: submission.project, ..batchlingua_testkit::intent(marker, spec.clone()) };
+                let intent = Intent {
+                    dialect: "dli".into(),
+                    project: submission.project,
+                    ..batchlingua_testkit::intent(marker, spec.clone())
+                };
                 let plan = self.backend.plan(intent).expect("a plan");
                 match self.backend.submit(&ctx, plan).await {
                     Ok(batch) => Ok(Outcome::Submitted { batch: shown(batch, &spec), replayed: false }),
-                    Err(SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error)) => Err(error),
+                    Err(SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error)) => {
+                        Err(error)
+                    }
                 }
             }
             Operation::Get(_, detail) => {
                 self.backend.get(&ctx, &native, detail).await.map(|batch| Outcome::Batch(shown(batch, &known)))
             }
             Operation::List(_) => {
-                let backend = fake::backend(&self.origin.url(), json!({"project_id": "p1"}), Arc::new(ManualClock::default()));
+                let backend =
+                    fake::backend(&self.origin.url(), json!({"project_id": "p1"}), Arc::new(ManualClock::default()));
                 let page = backend.scan(&ctx, None).await;
                 page.map(|page| {
                     let rows: Vec<_> = page.rows.into_iter().map(|row| shown(row, &known)).collect();
@@ -78,7 +85,8 @@ impl House {
             }),
             Operation::Control(_, action) => self.backend.control(&ctx, &native, action).await.map(|effect| {
                 let batch = batch(BatchState::Running, known.clone());
-                let controlled = batchlingua_core::Controlled { id: batch.id, before: batch.state, result: Ok(effect), after: None };
+                let controlled =
+                    batchlingua_core::Controlled { id: batch.id, before: batch.state, result: Ok(effect), after: None };
                 Outcome::Controlled(vec![controlled])
             }),
         };
@@ -89,7 +97,8 @@ impl House {
 const CREATED: &str = r#"{"id":"5f0e7a52-1c3b-4d77-9a10-2b6f4c8d9e01","appId":"","name":"nightly-rollup","owner":"lingua","proxyUser":"","state":"starting","kind":"spark","log":[],"sc_type":"B","cluster_name":"etl_q","queue":"etl_q","image":"","create_time":1767225600123,"update_time":1767225600123}"#;
 const TERSE: &str = r#"{"id":"5f0e7a52-1c3b-4d77-9a10-2b6f4c8d9e01","state":"starting","log":[],"statusCode":0,"message":null,"errorInfo":null,"success":false,"is_success":false,"error_code":null,"error_msg":null}"#;
 const SHOWN: &str = r#"{"z_new":{"b":1.50,"a":[1e3]},"id":"5f0e7a52-1c3b-4d77-9a10-2b6f4c8d9e01","state":"recovering","appId":null,"log":["stdout: ","stderr: "],"sc_type":"CUSTOMIZED","cluster_name":"etl_q","queue":"etl_q","name":"nightly-rollup","owner":"lingua","proxyUser":"","kind":"spark","duration":61000,"create_time":1767225600123,"update_time":1767225661123,"feature":"basic","spark_version":"3.3.1","req_body":"{\"file\":\"obs://lingua-bucket/jobs/rollup.jar\",\"args\":[]}","big":123456789012345678901234567890}"#;
-const LOGGED: &str = r#"{"total":2,"new":1.50,"log":["stdout: ","a"],"id":"5f0e7a52-1c3b-4d77-9a10-2b6f4c8d9e01","from":0}"#;
+const LOGGED: &str =
+    r#"{"total":2,"new":1.50,"log":["stdout: ","a"],"id":"5f0e7a52-1c3b-4d77-9a10-2b6f4c8d9e01","from":0}"#;
 
 #[tokio::test]
 async fn what_a_dli_answers_comes_out_as_it_came() {
@@ -107,7 +116,10 @@ async fn what_a_dli_answers_comes_out_as_it_came() {
     ] {
         let house = House::over(Reply::json(200, came)).await;
         let answer = house.ask(&request).await;
-        assert_eq!((answer.status, &answer.headers["content-type"]), (200, &"application/json".parse().expect("a value")));
+        assert_eq!(
+            (answer.status, &answer.headers["content-type"]),
+            (200, &"application/json".parse().expect("a value"))
+        );
         assert_eq!(String::from_utf8_lossy(&answer.body), renamed(came), "{}", String::from_utf8_lossy(&request));
     }
     let house = House::over(Reply::json(200, SHOWN)).await;
@@ -120,7 +132,11 @@ async fn what_a_dli_refuses_is_told_in_its_own_bytes() {
     let create = create(r#"{"file": "obs://b/a.jar", "queue": "etl_q"}"#);
     let get = typed(&format!("GET /v2.0/p1/batches/{OURS}/state"), &[], b"");
     for (status, kind, body) in [
-        (400, "application/json;charset=utf8", r#"{"error_msg":"There is no queue named etl_q","error_code":"DLI.0002", "new": 1.50}"#),
+        (
+            400,
+            "application/json;charset=utf8",
+            r#"{"error_msg":"There is no queue named etl_q","error_code":"DLI.0002", "new": 1.50}"#,
+        ),
         (400, "application/json", r#"{"error_code":"DLI.0001","error_msg":"file is wrong"}"#),
         (400, "application/json", r#"{"error_code":"DLI.1028","error_msg":"quota"}"#),
         (429, "application/json", r#"{"error_msg":"slow down","error_code":"APIGW.0308","request_id":"abc"}"#),

@@ -58,7 +58,8 @@ fn codes_come_before_statuses() {
 #[test]
 fn a_404_that_is_nobody_knows_whose_is_no_missing_batch() {
     let kind = |content_type, body: &str| {
-        let refusal = refusal(&answered(404, content_type, body), About::Batch("b"), &"north".into(), &NAME.into(), false);
+        let refusal =
+            refusal(&answered(404, content_type, body), About::Batch("b"), &"north".into(), &NAME.into(), false);
         (refusal.error.kind.as_str(), refusal.error.native.is_some())
     };
     assert_eq!(kind("text/html", "<html><title>404</title></html>"), ("backend_rejected", false));
@@ -84,14 +85,17 @@ fn a_failure_is_read_in_all_its_forms() {
         assert_eq!(told(body.clone()).as_deref(), wanted, "{body}");
     }
     assert_eq!(Told::read(b"<html>"), None);
-    let secret = told(json!({"error_code": "c", "error_msg": "bad password=hunter2\n\tat a.b(C.java:1)"})).expect("told");
+    let secret =
+        told(json!({"error_code": "c", "error_msg": "bad password=hunter2\n\tat a.b(C.java:1)"})).expect("told");
     assert!(!secret.contains("hunter2") && !secret.contains("java"), "{secret}");
     assert!(told(json!({"error_code": "c", "error_msg": "x".repeat(10_000)})).expect("told").len() < 600);
 }
 
 #[test]
 fn a_missing_queue_is_named() {
-    for message in ["There is no queue named etl_q", "There is no queue named [etl_q].", "no queue named 'etl_q', sorry"] {
+    for message in
+        ["There is no queue named etl_q", "There is no queue named [etl_q].", "no queue named 'etl_q', sorry"]
+    {
         let refusal = judged(400, &json!({"error_code": "DLI.0002", "error_msg": message}).to_string(), About::Create);
         assert_eq!(refusal.error.kind, ErrorKind::NotFound(Missing::Queue("etl_q".into())), "{message}");
     }

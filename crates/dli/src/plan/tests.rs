@@ -62,7 +62,8 @@ fn a_livy_clients_batch_is_one_of_dlis() {
     ] {
         spec.conf.set(key, value);
     }
-    spec.extensions = vec![Extension { dialect: "livy".into(), name: "heartbeatTimeoutInSecond".into(), value: "5".into() }];
+    spec.extensions =
+        vec![Extension { dialect: "livy".into(), name: "heartbeatTimeoutInSecond".into(), value: "5".into() }];
     let more = json!({"paths": {"/apps/": "obs://b/apps/", "hdfs:///": "obs://b/"}, "queues": {"root.Etl": "etl_2"},
         "defaults": {"feature": "basic", "spark_version": "3.3.1", "sc_type": "B"}});
     let (body, fates) = sent(more, "livy", spec);
@@ -90,7 +91,8 @@ fn a_kyuubi_clients_python_program_takes_the_backends_queue_and_size() {
     let spec = BatchSpec { kind: BatchKind::Python, name: Some("n".into()), ..jar("obs://b/job.py") };
     let (body, fates) = sent(json!({"defaults": {"sc_type": "B"}}), "kyuubi", spec);
     let conf = json!({"spark.batchlingua.id": MARKED});
-    let wanted = json!({"file": "obs://b/job.py", "className": "", "queue": "etl_q", "name": "n", "conf": conf, "sc_type": "B"});
+    let wanted =
+        json!({"file": "obs://b/job.py", "className": "", "queue": "etl_q", "name": "n", "conf": conf, "sc_type": "B"});
     assert_eq!(body, wanted);
     assert_eq!(fates, ["file Carried", "name Carried"]);
 }
@@ -136,7 +138,9 @@ fn a_queue_is_found_or_told() {
     assert_eq!(of(json!({"queues": {"nightly": "n2"}}), Some("NIGHTLY"), None).0, "n2");
     let (queue, told) = of(none(), Some("root.a"), None);
     assert!(queue == "etl_q" && told.starts_with("queue NotCarried"), "{queue} {told}");
-    for (dialect, queue, says) in [("livy", None, "set `queue`"), ("kyuubi", Some("root.a"), "`queues` of backend 'north'")] {
+    for (dialect, queue, says) in
+        [("livy", None, "set `queue`"), ("kyuubi", Some("root.a"), "`queues` of backend 'north'")]
+    {
         let spec = BatchSpec { queue: queue.map(str::to_owned), ..jar("obs://b/a.jar") };
         let mut settings = fake::settings("http://127.0.0.1:1", json!({}));
         settings.queues.default = None;
@@ -179,9 +183,12 @@ fn what_dli_cannot_read_or_run_is_refused() {
 fn names_fit_and_marks_are_taken_off_again() {
     let marker = Marker { uuid: ID, name: None };
     let long = "ü".repeat(200);
-    for (name, conf, own) in
-        [(Some("a"), Some("a"), Some("a")), (None, None, Some("")), (Some(""), None, Some("")), (Some("a-bl-"), Some("a-bl-"), Some("a-bl-"))]
-    {
+    for (name, conf, own) in [
+        (Some("a"), Some("a"), Some("a")),
+        (None, None, Some("")),
+        (Some(""), None, Some("")),
+        (Some("a-bl-"), Some("a-bl-"), Some("a-bl-")),
+    ] {
         assert_eq!(wire_name(name, &marker, Echo::Conf).as_deref(), conf);
         let marked = wire_name(name, &marker, Echo::Name).expect("there is always one");
         assert_eq!(own_name(&marked), own, "{marked}");

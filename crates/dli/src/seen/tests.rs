@@ -20,22 +20,33 @@ fn seen(object: &Value) -> Batch<NativeId> {
 fn an_object_is_read_whole() {
     let request = json!({"file": "obs://b/a.jar", "className": "C", "args": ["1"], "autoRecovery": true, "queue": "q", "name": "n",
         "conf": {"k": "v", "spark.batchlingua.id": MARKED}});
-    let batch = seen(&json!({"id": ID, "state": "success", "appId": "application_1", "log": ["a", "b"], "queue": "Q", "name": "n",
-        "owner": "ana", "create_time": 1_000, "update_time": 9_000, "duration": 5_000, "req_body": request.to_string()}));
+    let batch = seen(
+        &json!({"id": ID, "state": "success", "appId": "application_1", "log": ["a", "b"], "queue": "Q", "name": "n",
+        "owner": "ana", "create_time": 1_000, "update_time": 9_000, "duration": 5_000, "req_body": request.to_string()}),
+    );
     assert_eq!((batch.id.as_str(), batch.state), (ID, BatchState::Succeeded));
     assert_eq!((batch.spec.file.as_deref(), batch.spec.class_name.as_deref()), (Some("obs://b/a.jar"), Some("C")));
     assert_eq!((batch.spec.queue.as_deref(), batch.spec.name.as_deref()), (Some("q"), Some("n")));
     assert_eq!(batch.spec.conf.iter().collect::<Vec<_>>(), [("k", "v")]);
     assert_eq!((batch.app.id.as_deref(), batch.log_tail.len()), (Some("application_1"), 2));
     assert_eq!(batch.owner.map(|owner| owner.name.to_string()).as_deref(), Some("ana"));
-    let times = Times { created: Millis(1_000), started: Some(Millis(4_000)), ended: Some(Millis(9_000)), modified: Millis(9_000) };
+    let times = Times {
+        created: Millis(1_000),
+        started: Some(Millis(4_000)),
+        ended: Some(Millis(9_000)),
+        modified: Millis(9_000),
+    };
     assert_eq!(batch.times, times);
 }
 
 #[test]
 fn other_forms_are_read_and_what_is_of_no_form_is_none() {
     for (member, value, check) in [
-        ("appId", json!(["application_1"]), (|batch| batch.app.id.as_deref() == Some("application_1")) as fn(&Batch<NativeId>) -> bool),
+        (
+            "appId",
+            json!(["application_1"]),
+            (|batch| batch.app.id.as_deref() == Some("application_1")) as fn(&Batch<NativeId>) -> bool,
+        ),
         ("appId", json!(""), |batch| batch.app.id.is_none()),
         ("appId", json!(7), |batch| batch.app.id.is_none()),
         ("log", json!("one"), |batch| batch.log_tail == ["one"]),
@@ -85,18 +96,23 @@ fn marks_are_found_in_every_form_of_conf() {
 
 #[test]
 fn only_what_the_proxy_added_is_taken_out_of_an_object() {
-    let request = format!(r#"{{"file": "a.jar", "n": 1.50, "conf": {{"a": 1e2, "spark.batchlingua.id": "{MARKED}", "b": "ü"}}}}"#);
+    let request = format!(
+        r#"{{"file": "a.jar", "n": 1.50, "conf": {{"a": 1e2, "spark.batchlingua.id": "{MARKED}", "b": "ü"}}}}"#
+    );
     let object = format!(
         r#"{{ "z": 1.50,"id":"{ID}","state":"running","req_body":{}, "big": 123456789012345678901234567890 }}"#,
         serde_json::to_string(&request).expect("a text")
     );
-    let native = |text: &str| reader(Echo::Conf).batch(&"p1".into(), text.as_bytes(), Extent::State).expect("a batch").native;
+    let native =
+        |text: &str| reader(Echo::Conf).batch(&"p1".into(), text.as_bytes(), Extent::State).expect("a batch").native;
     let shown = String::from_utf8(native(&object).expect("an object").object.to_vec()).expect("text");
     let wanted = r#"{"file":"a.jar","n":1.50,"conf":{"a":1e2,"b":"ü"}}"#;
     let wanted = serde_json::to_string(wanted).expect("a text");
     assert_eq!(
         shown,
-        format!(r#"{{"z":1.50,"id":"{ID}","state":"running","req_body":{wanted},"big":123456789012345678901234567890}}"#)
+        format!(
+            r#"{{"z":1.50,"id":"{ID}","state":"running","req_body":{wanted},"big":123456789012345678901234567890}}"#
+        )
     );
     let foreign = object.replace("spark.batchlingua.id", "spark.other");
     assert_eq!(native(&foreign).expect("an object").object, foreign.as_bytes(), "not a byte of another's");

@@ -67,6 +67,7 @@ pub(crate) async fn what_is_away_is_shown_as_last_seen_and_then_not_at_all(platf
     chain.upstream.come_back().await;
     for (native, id) in &batches {
         house.rig.finish(native).await;
+        reached(&house, native, BatchState::Succeeded).await;
         for front in VOICES {
             let answer = house.ask(&front.get(&front.called(id))).await;
             let pair = format!("{kind} shown by {}", front.dialect());

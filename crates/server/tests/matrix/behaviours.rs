@@ -220,8 +220,11 @@ async fn jobs_are_held_where_the_platform_can(house: &House, submitter: &dyn Voi
         }
         assert_eq!(answer.status, 200, "{word_of}: {answer:?}");
         reached(house, &native, comes_to).await;
+        // A platform that counts no attempts cannot tell a job that begins again from an older look at it, and nothing goes backwards.
+        let is_seen = house.chain.is_none() || action != Action::Restart;
+        let word_now = if is_seen { comes_to } else { BatchState::Running };
         for front in VOICES {
-            assert_eq!(shown(house, front, &id).await, front.word(comes_to), "{word_of} shown by {}", front.dialect());
+            assert_eq!(shown(house, front, &id).await, front.word(word_now), "{word_of} shown by {}", front.dialect());
         }
         if comes_to == BatchState::Queued {
             house.rig.submitted(&native, Job::Runs).await;
@@ -250,7 +253,7 @@ pub(crate) async fn every_state_has_its_word_through(platform: &'static Platform
     let chain = house.chain.clone().expect("a chain");
     every_state_has_its_word_over(&house, |id, state| {
         let chain = chain.clone();
-        async move { chain.upstream.life().memory.advance(&chain.innermost(&id).await, state) }
+        async move { chain.advance(&id, state).await }
     })
     .await;
 }

@@ -153,6 +153,17 @@ impl Chain {
     pub(crate) async fn innermost(&self, id: &NativeId) -> NativeId {
         self.upstream.life().house.native(self.platform.voice.wanted(id.as_str())).await
     }
+
+    /// Moves a job.
+    pub(crate) async fn advance(&self, id: &NativeId, state: BatchState) {
+        self.upstream.life().memory.advance(&self.innermost(id).await, state);
+        self.look(id).await;
+    }
+
+    /// A list there may be a little older than a change; whoever asks for the one batch is shown it as it is, and so are all after him.
+    async fn look(&self, id: &NativeId) {
+        self.upstream.life().house.ask(&self.platform.voice.get(id.as_str())).await;
+    }
 }
 
 #[async_trait]
@@ -175,6 +186,8 @@ impl Rig for Chain {
     }
 
     async fn reached(&self, id: &NativeId, wanted: StateSet) -> Batch<NativeId> {
-        self.upstream.life().rig.reached(&self.innermost(id).await, wanted).await
+        let reached = self.upstream.life().rig.reached(&self.innermost(id).await, wanted).await;
+        self.look(id).await;
+        reached
     }
 }

@@ -6,10 +6,7 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -26,6 +23,7 @@ use futures_util::{future::BoxFuture, stream};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
 use tokio::{
+    net::TcpSocket,
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
@@ -42,6 +40,8 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     way: Arc<Way>,
     now: Mutex<Now>,
+    /// Bound and never listening: its port is nobody else's while this one is away.
+    _reserved: TcpSocket,
 }
 
 /// Who answers there now.
@@ -84,10 +84,13 @@ impl Upstream {
     pub(crate) async fn start() -> Self {
         let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init(); //DEBUG
         let (life, way) = (Life::begin(), Arc::<Way>::default());
-        let listener = bind().await;
-        let address = listener.address();
+        let reserved = TcpSocket::new_v4().expect("a socket");
+        reserved.set_reuseaddr(true).expect("an option of every socket");
+        reserved.bind(([127, 0, 0, 1], 0).into()).expect("a port of the loopback is free");
+        let address = reserved.local_addr().expect("it has one");
+        let listener = Listener::bind(address).await.expect("its port is its own");
         let serving = Some(Serving::begin(listener, &life, &way));
-        Self { address, way, now: Mutex::new(Now { life, serving }) }
+        Self { address, way, now: Mutex::new(Now { life, serving }), _reserved: reserved }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -155,23 +158,6 @@ impl Serving {
         self.connections.close();
         self.connections.wait().await;
     }
-}
-
-/// A port that stays free while nobody listens on it: below those that the machine gives to whoever connects somewhere.
-async fn bind() -> Listener {
-    const FIRST: u32 = 12_000;
-    const COUNT: u32 = 20_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Two processes of tests at once begin at different places.
-    let begin = std::process::id().wrapping_mul(97);
-    for _ in 0..COUNT {
-        let at = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        let port = u16::try_from(FIRST + at).expect("all of them are ports");
-        if let Ok(listener) = Listener::bind(([127, 0, 0, 1], port).into()).await {
-            return listener;
-        }
-    }
-    panic!("no port from {FIRST} on is free");
 }
 
 struct Uncounted;

@@ -28,16 +28,19 @@ def one_job(house, checks):
     """a batch is one job on the platform, and known to all"""
     for by in SUBMITTING:
         name, folder = f"living by {by}", house.folder("living")
-        batch = submitted(house.main.source, by, house.job("lines.py"), name, LINES, folder)
+        batch = submitted(house.main, by, house.job("lines.py"), name, LINES, folder)
         ids = until(f"{name} is listed", lambda name=name: (found := known_as(house.main, name))["livy"] is not None
                     and found["kyuubi"] and found)
         native = jobs(house.main.far)[name]
         checks.equal(f"{by}: one job", len(native), 1)
-        if house.over != "livy":
-            checks.equal("under the platform's own id for all but Livy's clients", ids["kyuubi"], native[0])
-        else:
+        if house.over == "livy":
             there = {known["name"]: known["id"] for known in house.main.far.side.batches()}
             checks.equal("under the platform's own number for Livy's clients", ids["livy"], there[name])
+        elif house.over == "dli":
+            shown = house.main.call("GET", TALKS["dli"].batch.format(native[0]))
+            checks.equal("found by the platform's own id as well", (shown[0], shown[2].get("name")), (200, name))
+        else:
+            checks.equal("under the platform's own id for all but Livy's clients", ids["kyuubi"], native[0])
         if house.main.source is house.main:
             checks.equal("and under the id that its client was told", ids[by], batch)
         expected = [f"line {number:06d} of {LINES} ✓ \U0001f680" for number in range(1, LINES + 1)]
@@ -59,7 +62,7 @@ def one_job(house, checks):
 
 def failing(house, checks):
     """a job that fails is failed for all, and its log says why"""
-    submitted(house.main.source, "dli", house.job("failing.py"), "fails")
+    submitted(house.main, "dli", house.job("failing.py"), "fails")
     ids = until("it is listed", lambda: (found := known_as(house.main, "fails"))["livy"] is not None and found["kyuubi"] and found)
     for client, own in ids.items():
         until(f"{client} sees its end", lambda client=client, own=own: look(house.main, client, own)[1] == "failed")

@@ -59,7 +59,7 @@ def away_and_back(house, checks):
         names = {kind: f"{kind} {number}" for kind in ("runs-on", "ends-well", "ends-badly")}
         folders = {kind: house.folder(kind) for kind in names}
         for kind, name in names.items():
-            submitted(proxy.source, by, house.job("waiting.py"), name, folders[kind], 3 if kind == "ends-badly" else 0)
+            submitted(proxy, by, house.job("waiting.py"), name, folders[kind], 3 if kind == "ends-badly" else 0)
         pids = {kind: started(folder)[0] for kind, folder in folders.items()}
         ids = {kind: until(f"{name} is listed", lambda name=name: (found := known_as(proxy, name))["livy"] is not None
                            and found["kyuubi"] and found) for kind, name in names.items()}
@@ -112,7 +112,7 @@ def cancelled_afterwards(house, checks):
     """a job that outlived both is cancelled through the next ones"""
     proxy = pair(house)
     folder = house.folder("cancelled")
-    submitted(proxy.source, SUBMITTING[0], house.job("waiting.py"), "cancelled afterwards", folder)
+    submitted(proxy, SUBMITTING[0], house.job("waiting.py"), "cancelled afterwards", folder)
     pids = started(folder)[0]
     ids = until("it is listed", lambda: (found := known_as(proxy, "cancelled afterwards"))["livy"] is not None
                 and found["kyuubi"] and found)

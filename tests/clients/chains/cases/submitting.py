@@ -20,7 +20,7 @@ def plain(house):
         # An absence is believed only of a platform that still shows something else.
         first = house.folder("first")
         (first / "go").touch()
-        submitted(house.plain.source, "dli", house.job("waiting.py"), "the first", first)
+        submitted(house.plain, "dli", house.job("waiting.py"), "the first", first)
     return house.plain
 
 

@@ -31,9 +31,9 @@ def shim(house, checks):
         return
     checks.equal("and ends in", to_its_end(proxy, batch["id"]), "FINISHED")
     checks.that("its log is there", "hello from python ['one']" in whole_log(proxy, batch["id"]))
-    there = dli.side.call("GET", f"/v2.0/{PROJECT}/batches/{batch['id']}")[2]
-    checks.equal("at DLI it has the same id, its queue and its sizes", [there.get(key) for key in ("id", "queue", "sc_type")],
-                 [batch["id"], "etl", "CUSTOMIZED"])
+    there = dli.side.call("GET", f"/v2.0/{PROJECT}/batches")[2]["sessions"]
+    checks.equal("at DLI it is one batch, with the queue of the file and its own sizes",
+                 [(row["name"], row["queue"], row["sc_type"]) for row in there], [("by its path", "etl", "CUSTOMIZED")])
 
     answer = upload(proxy, form(request(args=["two"]), pathlib.Path(house.job("hello.py"))))
     if checks.equal("an upload is taken", answer.status, 200):
