@@ -39,7 +39,7 @@ pub use names::{
     BackendName, BatchId, BatchRef, Cursor, DialectName, ListenerName, Millis, NativeId, Project, RequestId, RowId,
 };
 pub use operation::{
-    Action, Detail, Filter, IdempotencyKey, Lines, ListQuery, LogQuery, LogSource, Operation, Order, Payload, Purpose,
+    Action, Detail, ExtensionFilter, Filter, IdempotencyKey, Lines, ListQuery, LogQuery, LogSource, Operation, Order, Payload, Purpose,
     Replay, Selection, SortKey, Submission, Window,
 };
 pub use spec::{BatchKind, BatchSpec, Conf, Extension, Fate, Field, FieldClass, Size, Treatment};

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{BatchKind, BatchSpec, Millis, Project, StateSet};
+use crate::{BatchKind, BatchSpec, DialectName, Millis, Project, StateSet};
 
 /// One operation. `I` is [`crate::BatchRef`] as decoded and [`crate::BatchId`] once the ledger has resolved it.
 #[derive(Clone, Debug)]
@@ -209,6 +209,8 @@ pub struct Filter {
     pub contains: Option<String>,
     /// In this queue, whatever its capitals.
     pub queue: Option<String>,
+    /// With one of these values in a field that only a dialect knows.
+    pub extension: Option<ExtensionFilter>,
     /// Created at or after.
     pub created_from: Option<Millis>,
     /// Created before.
@@ -217,6 +219,19 @@ pub struct Filter {
     pub modified_from: Option<Millis>,
     /// Ended, and at or before.
     pub ended_to: Option<Millis>,
+}
+
+/// Values of a field that only a dialect knows ([`crate::Extension`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionFilter {
+    /// Whose field it is.
+    pub dialect: DialectName,
+    /// Its name there.
+    pub name: String,
+    /// What it may be, as JSON texts.
+    pub values: Vec<String>,
+    /// Whether it may be missing.
+    pub or_none: bool,
 }
 
 /// The order of a list.

@@ -14,8 +14,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use batchlingua_core::{
     Action, Backend, Batch, BatchState, Capabilities, Clock, Context, Cursor, Detail, Effect, Error, ErrorKind, Intent,
-    Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, Native, NativeId, NativeIds, Page, Plan, Project, Result,
-    Revival, Sighting, Sought, Step, SubmitError,
+    Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, Native, NativeId, NativeIds, Page, Plan, Project,
+    Result, Revival, Sighting, Sought, Step, SubmitError,
 };
 use batchlingua_wire::Client;
 use bytes::Bytes;
@@ -114,7 +114,10 @@ impl KylinBackend {
             }
         }
         let (name, most) = (self.kylin.http.backend(), MOST_PAGES * size);
-        Err(Error::new(ErrorKind::BackendRejected, format!("backend '{name}' has more than {most} jobs with '{id}' in their ids")))
+        Err(Error::new(
+            ErrorKind::BackendRejected,
+            format!("backend '{name}' has more than {most} jobs with '{id}' in their ids"),
+        ))
     }
 
     async fn find_instance(&self, ctx: &Context, id: &NativeId) -> Result<Batch<NativeId>> {
@@ -157,7 +160,10 @@ impl KylinBackend {
     fn project<'a>(&self, job: &'a Batch<NativeId>) -> Result<&'a Project> {
         job.project.as_ref().ok_or_else(|| {
             let name = self.kylin.http.backend();
-            Error::new(ErrorKind::BackendRejected, format!("backend '{name}' does not say in which project job {} is", job.id))
+            Error::new(
+                ErrorKind::BackendRejected,
+                format!("backend '{name}' does not say in which project job {} is", job.id),
+            )
         })
     }
 
@@ -203,7 +209,9 @@ impl KylinBackend {
             Lines::From(..) | Lines::All => false,
         };
         match (&project, wanted) {
-            (Some(project), Lines::All) if self.version().has_whole_logs() => self.streamed(ctx, id, step, project).await,
+            (Some(project), Lines::All) if self.version().has_whole_logs() => {
+                self.streamed(ctx, id, step, project).await
+            }
             (Some(project), wanted) if self.version().has_whole_logs() && !is_short => {
                 let body = self.kylin.log(ctx, id, step, project).await?;
                 let read = timeout_at(ctx.deadline.into(), lines::of_body(body, wanted)).await;
@@ -259,12 +267,18 @@ impl KylinBackend {
             return over_or_illegal(state, action, self.refused(id, action, state), &self.capabilities);
         }
         match self.kylin.act(ctx, id.as_str(), verb).await {
-            Ok(Some(job)) if action == Action::Cancel && job.state == BatchState::Cancelled => Ok(Effect::Ended(job.state)),
+            Ok(Some(job)) if action == Action::Cancel && job.state == BatchState::Cancelled => {
+                Ok(Effect::Ended(job.state))
+            }
             Ok(_) => Ok(Effect::Accepted),
             // It has no words for why: the state may have changed since.
             Err(Refusal { error, why: Why::Word }) => {
                 let now = self.find(ctx, id).await?.state;
-                if Status::of(now).allows(action) { Err(error) } else { over_or_illegal(now, action, error, &self.capabilities) }
+                if Status::of(now).allows(action) {
+                    Err(error)
+                } else {
+                    over_or_illegal(now, action, error, &self.capabilities)
+                }
             }
             Err(refusal) => Err(refusal.error),
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use batchlingua_core::{BackendName, Batch, Clock, Context, Error, ErrorKind, NativeId, Project, Result};
-use batchlingua_wire::{Answer, Body, BodyError, Call, Client};
+use batchlingua_wire::{Answer, Body, BodyError, Call, Client, NativeObject};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
@@ -81,11 +81,6 @@ struct ListData<'a> {
     #[serde(borrow)]
     value: Vec<&'a RawValue>,
     total_size: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct OutputData {
-    cmd_output: Option<String>,
 }
 
 impl Kylin {
@@ -239,7 +234,11 @@ impl Kylin {
             "" | "null" => Ok(None),
             data => {
                 let job = self.reader.instance(data)?;
-                if job.id.as_str() == id { Ok(Some(job)) } else { Err(format!("it is about job {}, and not {id}", job.id)) }
+                if job.id.as_str() == id {
+                    Ok(Some(job))
+                } else {
+                    Err(format!("it is about job {}, and not {id}", job.id))
+                }
             }
         })
     }
@@ -268,20 +267,31 @@ impl Kylin {
         let call = Call::get(step_target(id, step, "output", project));
         let answer = self.ask(ctx, call, About::Job(id.as_str())).await?;
         self.read(ctx, &answer, |data| {
-            let read: OutputData = seen::object(data)?;
-            let object = Bytes::copy_from_slice(data.as_bytes());
-            Ok(Output { text: read.cmd_output.unwrap_or_default(), object })
+            let object = NativeObject::read(data.as_bytes()).ok_or("it is no output of a step")?;
+            // Null is no output yet; nothing at all is no answer.
+            let text = object.get("cmd_output").ok_or("it has no `cmd_output`")?;
+            let text: Option<String> = serde_json::from_str(text).map_err(|fault| fault.to_string())?;
+            Ok(Output { text: text.unwrap_or_default(), object: Bytes::copy_from_slice(data.as_bytes()) })
         })
     }
 
     /// All of a step's log as it comes.
-    pub(crate) async fn log(&self, ctx: &Context, id: &NativeId, step: &str, project: &Project) -> Result<Body, Refusal> {
+    pub(crate) async fn log(
+        &self,
+        ctx: &Context,
+        id: &NativeId,
+        step: &str,
+        project: &Project,
+    ) -> Result<Body, Refusal> {
         self.knock(ctx)?;
         let call = self.spoken(Call::get(step_target(id, step, "log", Some(project))));
         let answer = self.http.stream(ctx, call).await;
         let (head, body) =
             answer.map_err(|error| Refusal::no_answer(error.into_error(self.http.backend())))?.into_parts();
-        let is_log = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"));
+        let is_log = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"));
         let is_plain = !head.headers.contains_key(header::CONTENT_ENCODING);
         if head.status == StatusCode::OK && is_log && is_plain {
             return self.remember(ctx, Ok(body));

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use batchlingua_core::{Batch, BatchId, BatchState, Millis, Times, Uuid};
+use batchlingua_core::{Batch, BatchId, BatchState, Extension, Millis, Times, Uuid};
 
 use crate::{
-    FrontSettings,
+    FrontSettings, NAME,
     dto::{Failure, Job, Job2, JobInstance, LegacyStep, Step},
     state::Status,
 };
@@ -22,6 +22,8 @@ const COMMAND: &str = "SHELL_CMD_HADOOP";
 /// The general code of a step's failure.
 const FAILED: &str = "KE-030001000";
 const SECOND: i64 = 1_000;
+/// What kind of job it is, as a Kylin says of its own: kept with the batch, so that lists find it by that.
+pub(crate) const JOB_NAME: &str = "job_name";
 
 /// An id as clients are shown it: a Kylin's own id that is longer than a uuid, else the uuid.
 pub(crate) fn shown_id(id: &BatchId) -> String {
@@ -70,6 +72,14 @@ impl<'a> Shown<'a> {
         self.batch.project.as_ref().map_or(&self.settings.default_project, |project| project.as_str())
     }
 
+    fn job_name(&self) -> &'a str {
+        let own = |extension: &&Extension| extension.dialect.as_str() == NAME && extension.name == JOB_NAME;
+        let kind = self.batch.spec.extensions.iter().find(own).map(|extension| extension.value.as_str());
+        // It is JSON, and of a kind of job no letter is written otherwise there.
+        let kind = kind.and_then(|kind| kind.strip_prefix('"')?.strip_suffix('"')).filter(|kind| !kind.contains('\\'));
+        kind.unwrap_or(&self.settings.job_name)
+    }
+
     /// How much of it is done, as far as that can be told from outside: half while it runs.
     fn ratio(&self) -> f64 {
         let has_run = self.batch.times.started.is_some();
@@ -94,7 +104,7 @@ impl<'a> Shown<'a> {
             exec_start_time: at(times.started),
             steps: Vec::new(),
             job_status: Status::of(*state).name(),
-            job_name: &self.settings.job_name,
+            job_name: self.job_name(),
             data_range_start: 0,
             data_range_end: i64::MAX,
             target_model: spec.program(),

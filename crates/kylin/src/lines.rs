@@ -214,20 +214,27 @@ mod tests {
     async fn a_stream_is_cut_as_its_text_is_wherever_its_pieces_end() {
         let text = "one\r\ntwo\n\nf\u{fc}r vier\nlast";
         for size in 1..=text.len() {
-            for wanted in [Lines::From(1, 3), Lines::From(9, 3), Lines::Tail(2), Lines::HeadAndTail(1), Lines::HeadAndTail(9)] {
-                let pieces: Vec<_> = text.as_bytes().chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            for wanted in
+                [Lines::From(1, 3), Lines::From(9, 3), Lines::Tail(2), Lines::HeadAndTail(1), Lines::HeadAndTail(9)]
+            {
+                let pieces: Vec<_> =
+                    text.as_bytes().chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
                 let read = of_body(Body::stream(stream::iter(pieces)), wanted).await.expect("read to its end");
                 assert_eq!(lines(read), lines(of_text(text, wanted)), "{wanted:?} in pieces of {size}");
             }
         }
-        assert_eq!(lines(of_text(text, Lines::From(1, 3))), (1, Some(5), vec!["two".into(), "".into(), "f\u{fc}r vier".into()]));
+        assert_eq!(
+            lines(of_text(text, Lines::From(1, 3))),
+            (1, Some(5), vec!["two".into(), "".into(), "f\u{fc}r vier".into()])
+        );
     }
 
     #[tokio::test]
     async fn neither_a_long_line_nor_a_long_page_takes_more_than_its_memory() {
         let long = Bytes::from(vec![b'x'; 1 << 20]);
         let pieces: Vec<_> = (0..40).map(|_| Ok(long.clone())).collect();
-        let page = of_body(Body::stream(stream::iter(pieces)), Lines::From(0, u32::MAX)).await.expect("read to its end");
+        let page =
+            of_body(Body::stream(stream::iter(pieces)), Lines::From(0, u32::MAX)).await.expect("read to its end");
         let (from, total, page) = lines(page);
         assert_eq!((from, total, page.len() * MOST_OF_A_LINE), (0, Some(640), MOST_BYTES));
         let many = "x\n".repeat(30_000);

@@ -3,11 +3,12 @@
 //! Pages are counted by v4 and v2, rows by the legacy face. What no batch can match (another kind of job, a status that no batch has) is an
 //! empty page and no mistake.
 
-use batchlingua_core::{BatchState, Filter, ListQuery, Millis, Order, SortKey, StateSet, Uuid, Window};
+use batchlingua_core::{BatchState, ExtensionFilter, Filter, ListQuery, Millis, Order, SortKey, StateSet, Uuid, Window};
 use batchlingua_wire::Query;
 
 use crate::{
-    FrontSettings,
+    FrontSettings, NAME,
+    convert::JOB_NAME,
     error::{BAD_PARAMETER, BAD_STATUS, Code, NEGATIVE, Refusal},
     face::Face,
     period::Period,
@@ -59,7 +60,8 @@ fn v4(parameters: Parameters<'_>, settings: &FrontSettings, now: Millis) -> Resu
     let modified_from = period("time_filter", time_filter)?.since(now);
     let window = pages(page, V4_PAGE, (400, BAD_PARAMETER))?;
     let filter = Filter {
-        states: narrowed(statuses, of_kind(settings, &parameters.texts("job_names"))),
+        states: statuses,
+        extension: of_kind(settings, parameters.texts("job_names")),
         program: parameters.given("subject"),
         modified_from,
         ..keyed(parameters.given("key"))
@@ -78,9 +80,9 @@ fn v2(parameters: Parameters<'_>, settings: &FrontSettings, now: Millis) -> Resu
     let key = sort_key("sortBy", &sort_by)?;
     let modified_from = period("timeFilter", time_filter)?.since(now);
     let window = pages(page, V2_PAGE, (500, NEGATIVE))?;
-    let names: Vec<String> = parameters.text("jobName").into_iter().collect();
     let filter = Filter {
-        states: narrowed(statuses, of_kind(settings, &names)),
+        states: statuses,
+        extension: of_kind(settings, parameters.text("jobName").into_iter().collect()),
         modified_from,
         ..keyed(parameters.given("key"))
     };
@@ -164,9 +166,14 @@ fn states_of(statuses: Vec<Status>) -> Result<Option<StateSet>, Refusal> {
     Ok((!statuses.is_empty()).then(|| states.into_iter().collect()))
 }
 
-/// Whether batches are among the kinds of jobs that are asked for.
-fn of_kind(settings: &FrontSettings, job_names: &[String]) -> bool {
-    job_names.is_empty() || job_names.contains(&settings.job_name)
+/// Jobs of these kinds: a batch that is no Kylin's own job is of the one that is configured for all of them.
+fn of_kind(settings: &FrontSettings, job_names: Vec<String>) -> Option<ExtensionFilter> {
+    if job_names.is_empty() {
+        return None;
+    }
+    let or_none = job_names.contains(&settings.job_name);
+    let values = job_names.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
+    Some(ExtensionFilter { dialect: NAME.into(), name: JOB_NAME.to_owned(), values, or_none })
 }
 
 fn narrowed(states: Option<StateSet>, any: bool) -> Option<StateSet> {
@@ -291,14 +298,26 @@ mod tests {
         let none = Some(StateSet::default());
         assert_eq!(states(Face::V4, "time_filter=4&statuses="), None);
         assert_eq!(states(Face::V4, "time_filter=4&statuses=NEW"), none);
-        assert_eq!(states(Face::V4, "time_filter=4&job_names=INC_BUILD,INDEX_BUILD"), none);
-        assert_eq!(states(Face::V4, "time_filter=4&job_names=INC_BUILD,SPARK_BATCH"), None);
-        assert_eq!(states(Face::V2, "timeFilter=4&jobName="), none);
         assert_eq!(states(Face::Legacy, "jobSearchMode=CHECKPOINT_ONLY"), none);
         assert_eq!(states(Face::Legacy, "jobSearchMode=ALL"), None);
         assert_eq!(states(Face::V2, "timeFilter=4&status=8&status=32").map(|set| set.iter().count()), Some(3));
         assert!(asked(Face::V4, "time_filter=4&statuses=STARTING").is_err());
         assert!(asked(Face::V2, "timeFilter=4&status=3").is_err());
+    }
+
+    /// A Kylin's own jobs have kinds, and all other batches have one between them.
+    #[test]
+    fn kinds_of_jobs_are_looked_for_by_their_names() {
+        let kinds = |face, query: &str| {
+            let wanted = asked(face, query).expect("a list").filter.extension;
+            wanted.map(|wanted| (wanted.values.join(" "), wanted.or_none))
+        };
+        assert_eq!(kinds(Face::V4, "time_filter=4"), None);
+        let two = Some((r#""INC_BUILD" "INDEX_BUILD""#.to_owned(), false));
+        assert_eq!(kinds(Face::V4, "time_filter=4&job_names=INC_BUILD,INDEX_BUILD"), two);
+        let with_ours = Some((r#""INC_BUILD" "SPARK_BATCH""#.to_owned(), true));
+        assert_eq!(kinds(Face::V4, "time_filter=4&job_names=INC_BUILD,SPARK_BATCH"), with_ours);
+        assert_eq!(kinds(Face::V2, "timeFilter=4&jobName="), Some((r#""""#.to_owned(), false)), "it matches nothing there");
     }
 
     #[test]

@@ -76,7 +76,8 @@ fn object(batch: &Batch<BatchId>) -> Option<NativeObject<'_>> {
 /// As the face for older clients has it: with members more, of which each says once more what another one does.
 fn second(object: &NativeObject<'_>, id: &str) -> Vec<u8> {
     let text = |name: &str| Cow::Owned(object.get(name).unwrap_or("null").to_owned());
-    let version = object.get("version").filter(|version| *version != "null").map_or(json(VERSION), |it| it.to_owned().into());
+    let version =
+        object.get("version").filter(|version| *version != "null").map_or(json(VERSION), |it| it.to_owned().into());
     let changes = [
         ("id", json(id)),
         ("steps", waiting(object.get("steps").unwrap_or("[]")).into()),

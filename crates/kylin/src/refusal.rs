@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use batchlingua_core::{
-    BackendName, BatchState, Denial, DialectName, Error, ErrorKind, Fault, Missing, Unproven,
-};
+use batchlingua_core::{BackendName, BatchState, Denial, DialectName, Error, ErrorKind, Fault, Missing, Unproven};
 use batchlingua_wire::{Answer, NativeObject};
 use http::{StatusCode, Uri, header};
 use serde::Deserialize;
@@ -212,10 +210,15 @@ impl Judge<'_> {
                 );
                 return Refusal::no_answer(Error::new(ErrorKind::BackendRejected, message).caused_by(said));
             }
-            status if status.is_success() => return self.unreadable(answer, &match about {
-                About::Job(_) | About::Action(_) => "it is not what a Kylin answers about a job",
-                About::Jobs(_) => "it is not what a Kylin answers about its jobs",
-            }),
+            status if status.is_success() => {
+                return self.unreadable(
+                    answer,
+                    &match about {
+                        About::Job(_) | About::Action(_) => "it is not what a Kylin answers about a job",
+                        About::Jobs(_) => "it is not what a Kylin answers about its jobs",
+                    },
+                );
+            }
             _ => ErrorKind::BackendRejected,
         };
         Refusal::no_answer(Error::new(kind, text))
@@ -234,7 +237,10 @@ impl Judge<'_> {
     fn denied(&self, said: String) -> Refusal {
         let name = self.backend;
         let error = match self.as_caller {
-            true => Error::new(ErrorKind::Forbidden(Denial::Backend), format!("backend '{name}' does not let the caller do this")),
+            true => Error::new(
+                ErrorKind::Forbidden(Denial::Backend),
+                format!("backend '{name}' does not let the caller do this"),
+            ),
             // Nobody who asks the proxy can do anything about it.
             false => {
                 let message = format!(
@@ -256,7 +262,8 @@ impl Judge<'_> {
         if status == StatusCode::FORBIDDEN {
             return self.denied(title);
         }
-        let message = format!("backend '{}' answered {} with an HTML page (\"{title}\")", self.backend, status.as_u16());
+        let message =
+            format!("backend '{}' answered {} with an HTML page (\"{title}\")", self.backend, status.as_u16());
         let kind = if status.is_client_error() {
             ErrorKind::BackendRejected
         } else {
@@ -289,7 +296,9 @@ pub(crate) fn refused_credentials(backend: &BackendName) -> Error {
 fn missing(about: About<'_>) -> Error {
     match about {
         About::Job(id) | About::Action(id) => Error::no_batch(id),
-        About::Jobs(_) => Error::new(ErrorKind::BackendRejected, "a list of jobs was answered with a job that is not there"),
+        About::Jobs(_) => {
+            Error::new(ErrorKind::BackendRejected, "a list of jobs was answered with a job that is not there")
+        }
     }
 }
 

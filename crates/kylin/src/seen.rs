@@ -15,14 +15,14 @@ use std::{
 };
 
 use batchlingua_core::{
-    App, Batch, BatchKind, BatchSpec, BatchState, DialectName, Millis, Native, NativeId, Principal, Step, Times, redact,
+    App, Batch, BatchKind, BatchSpec, BatchState, DialectName, Extension, Millis, Native, NativeId, Principal, Step, Times, redact,
 };
 use batchlingua_wire::NativeObject;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use crate::{NAME, state};
+use crate::{NAME, convert::JOB_NAME, state};
 
 /// Most characters of why a job failed: Kylin puts whole stack traces there.
 const REASON: usize = 1_000;
@@ -56,6 +56,7 @@ struct JobObject {
     submitter: Option<String>,
     target_subject: Option<String>,
     target_model: Option<String>,
+    job_name: Option<String>,
     create_time: Option<i64>,
     exec_start_time: Option<i64>,
     exec_end_time: Option<i64>,
@@ -109,18 +110,25 @@ impl Reader {
             kind: BatchKind::Other,
             name: job.target_subject.filter(|name| !name.is_empty()),
             class_name: job.target_model.filter(|model| !model.is_empty()),
+            extensions: job.job_name.map(|name| self.kind(&name)).into_iter().collect(),
             ..BatchSpec::default()
         };
         let mut batch = Batch::new(id(job.id)?, state, Arc::new(spec));
         batch.owner = owner(job.submitter);
         batch.project = job.project.filter(|project| !project.is_empty()).map(Into::into);
-        batch.times = times(state, at(job.create_time), at(job.exec_start_time), at(job.exec_end_time), at(job.last_modified));
+        batch.times =
+            times(state, at(job.create_time), at(job.exec_start_time), at(job.exec_end_time), at(job.last_modified));
         batch.native = Some(self.native(job.job_status, raw.as_bytes()));
         Ok(batch)
     }
 
     /// The job with its steps, which are another call's answer there.
-    pub(crate) fn with_steps(&self, mut batch: Batch<NativeId>, raw: &str, is_shown: bool) -> Result<Batch<NativeId>, Fault> {
+    pub(crate) fn with_steps(
+        &self,
+        mut batch: Batch<NativeId>,
+        raw: &str,
+        is_shown: bool,
+    ) -> Result<Batch<NativeId>, Fault> {
         let steps = steps(raw, &batch.id)?;
         if is_shown && let Some(native) = &mut batch.native {
             let job = NativeObject::read(&native.object).ok_or("its job is no object")?;
@@ -157,6 +165,10 @@ impl Reader {
         Ok(batch)
     }
 
+    fn kind(&self, name: &str) -> Extension {
+        Extension { dialect: self.dialect.clone(), name: JOB_NAME.to_owned(), value: Value::from(name).to_string() }
+    }
+
     fn native(&self, word: String, object: &[u8]) -> Native {
         // A copy, since a part of a page would hold all of it.
         Native { dialect: self.dialect.clone(), word, object: Bytes::copy_from_slice(object) }
@@ -166,7 +178,10 @@ impl Reader {
         state::meant(word).unwrap_or_else(|| {
             if !self.is_told.swap(true, Ordering::Relaxed) {
                 let word: String = word.chars().take(64).collect();
-                tracing::warn!(word, "a Kylin has a word for a state that is not known here; such a job is taken to live");
+                tracing::warn!(
+                    word,
+                    "a Kylin has a word for a state that is not known here; such a job is taken to live"
+                );
             }
             BatchState::Running
         })
@@ -191,8 +206,11 @@ pub(crate) fn steps(raw: &str, job: &NativeId) -> Result<Steps, Fault> {
     for raw in objects {
         let step: StepObject = object(raw.get())?;
         let state = state::meant_of_step(step.step_status.as_deref().unwrap_or("PENDING"));
-        let info = |key: &str| step.info.as_ref().and_then(|info| info.get(key)?.as_str()).filter(|text| !text.is_empty());
-        if seen.app.id.is_none() && let Some(id) = info(APP_ID) {
+        let info =
+            |key: &str| step.info.as_ref().and_then(|info| info.get(key)?.as_str()).filter(|text| !text.is_empty());
+        if seen.app.id.is_none()
+            && let Some(id) = info(APP_ID)
+        {
             seen.app = App { id: Some(id.to_owned()), url: info(APP_URL).map(str::to_owned), driver_log_url: None };
         }
         if state == BatchState::Failed && seen.diagnostic.is_none() {
@@ -213,7 +231,8 @@ fn step_id(job: &str, id: &str) -> String {
 
 /// Why a step failed, in one line.
 fn reason(step: &StepObject) -> String {
-    let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let given =
+        |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
     let words = given(&step.failed_msg).or_else(|| given(&step.failed_reason)).or_else(|| given(&step.failed_code));
     let words = words.unwrap_or_else(|| "its log says why".to_owned());
     let line = words.lines().next().unwrap_or_default();
@@ -222,7 +241,7 @@ fn reason(step: &StepObject) -> String {
 }
 
 /// An object, and no list: the reader of JSON would take that for members in order.
-pub(crate) fn object<'a, T: Deserialize<'a>>(raw: &'a str) -> Result<T, Fault> {
+fn object<'a, T: Deserialize<'a>>(raw: &'a str) -> Result<T, Fault> {
     if !raw.trim_start().starts_with('{') {
         return Err("it is no object".to_owned());
     }

@@ -87,7 +87,8 @@ fn projects(settings: &mut Settings) -> Vec<Project> {
     for name in names {
         let project = Project::from(name.trim());
         if project.as_str().is_empty() || projects.contains(&project) {
-            settings.fault("projects", format!("must name each project once, and \"{name}\" is empty or there already"));
+            settings
+                .fault("projects", format!("must name each project once, and \"{name}\" is empty or there already"));
             continue;
         }
         projects.push(project);

@@ -215,7 +215,10 @@ mod tests {
             assert_eq!(meant(strange), None, "{strange}");
         }
         let steps = ["SKIP", "WARNING", "WAITING", "KILLED", "RUNNING", "SUSPENDED"].map(meant_of_step);
-        assert_eq!(steps.map(BatchState::as_str), ["succeeded", "succeeded", "queued", "cancelled", "running", "running"]);
+        assert_eq!(
+            steps.map(BatchState::as_str),
+            ["succeeded", "succeeded", "queued", "cancelled", "running", "running"]
+        );
     }
 
     #[test]

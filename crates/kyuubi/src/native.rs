@@ -1,7 +1,8 @@
 //! A Kyuubi's own object on its way to a client that speaks Kyuubi: everything stays as it came, its order, its numbers and members that
-//! nobody here knows, but for two. The id is the one that the client holds. And `kyuubiInstance` is this proxy: `kyuubi-ctl` dials that
+//! nobody here knows, but for three. The id is the one that the client holds. And `kyuubiInstance` is this proxy: `kyuubi-ctl` dials that
 //! address for the log, and would else go past the proxy, or nowhere. An instance that is not there yet stays so: then the client asks where
-//! it asked before.
+//! it asked before. And `user` is who submitted the batch to this proxy, or whom it runs as: the Kyuubi knows the proxy's own account, and
+//! filters and rights go by the other.
 
 use std::borrow::Cow;
 
@@ -27,6 +28,9 @@ pub(crate) fn object(batch: &Batch<BatchId>, shown: &Shown<'_>) -> Option<Vec<u8
     if object.get("kyuubiInstance").is_some_and(|instance| instance != "null") {
         let instance = shown.instance.as_deref().map_or(serde_json::Value::Null, serde_json::Value::from);
         changes.push(("kyuubiInstance", instance.to_string().into()));
+    }
+    if let Some(user) = batch.user().filter(|_| object.get("user").is_some()) {
+        changes.push(("user", serde_json::Value::from(user).to_string().into()));
     }
     if shown.info == BatchInfo::Duplicated && !shown.is_strict {
         changes.push(("batchInfo", r#"{"kyuubi.batch.duplicated":"true"}"#.into()));
@@ -78,6 +82,17 @@ mod tests {
         let unpicked = batch(&unpicked, "INITIALIZED", BatchState::Queued);
         let shown = show(&unpicked, false, BatchInfo::Nothing, Some("proxy:8998")).expect("an object");
         assert!(shown.contains(r#""state":"INITIALIZED""#) && shown.contains(r#""kyuubiInstance":null"#), "{shown}");
+    }
+
+    #[test]
+    fn a_batch_is_its_submitters_and_no_account_of_the_proxy() {
+        use batchlingua_core::{BatchSpec, Principal};
+        let running = batch(CAME, "RUNNING", BatchState::Starting);
+        let ours = Batch { owner: Some(Principal::unverified("ann")), ..running };
+        let shown = |batch: &Batch<BatchId>| show(batch, false, BatchInfo::Nothing, None).expect("an object");
+        assert!(shown(&ours).ends_with(r#""user":"ann"}"#), "{}", shown(&ours));
+        let spec = BatchSpec { run_as: Some("sales".into()), ..BatchSpec::default() };
+        assert!(shown(&Batch { spec: Arc::new(spec), ..ours }).ends_with(r#""user":"sales"}"#));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 use std::cmp::Ordering;
 
-use batchlingua_core::{Batch, BatchId, DialectName, Filter, Millis, Order, Phase, Scope, SortKey};
+use batchlingua_core::{
+    Batch, BatchId, BatchSpec, DialectName, ExtensionFilter, Filter, Millis, Order, Phase, Scope, SortKey,
+};
 
 use crate::row::Row;
 
@@ -59,11 +61,18 @@ pub(crate) fn matches(filter: &Filter, batch: &Batch<BatchId>) -> bool {
             .queue
             .as_ref()
             .is_none_or(|queue| spec.queue.as_ref().is_some_and(|has| has.eq_ignore_ascii_case(queue)))
+        && filter.extension.as_ref().is_none_or(|wanted| has_extension(spec, wanted))
         && filter.contains.as_ref().is_none_or(|text| contains(batch, text))
         && filter.created_from.is_none_or(|from| batch.times.created >= from)
         && filter.created_before.is_none_or(|before| batch.times.created < before)
         && filter.modified_from.is_none_or(|from| batch.times.modified >= from)
         && filter.ended_to.is_none_or(|to| batch.times.ended.is_some_and(|ended| ended <= to))
+}
+
+fn has_extension(spec: &BatchSpec, wanted: &ExtensionFilter) -> bool {
+    let mut given = spec.extensions.iter();
+    let given = given.find(|extension| extension.dialect == wanted.dialect && extension.name == wanted.name);
+    given.map_or(wanted.or_none, |extension| wanted.values.contains(&extension.value))
 }
 
 fn has_id(batch: &Batch<BatchId>, id: &str) -> bool {

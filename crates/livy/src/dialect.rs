@@ -5,11 +5,12 @@
 //! `Accept`.
 
 use batchlingua_core::{
-    Action, Batch, BatchId, BatchRef, Controlled, Credentials, Detail, DialectName, Error, ErrorKind, Log, LogBody,
-    LogQuery, LogSource, Missing, Operation, Outcome, Page, Reply, Result, Selection, Submission, Unproven, Uuid,
+    Action, Batch, BatchId, BatchRef, BatchSpec, Conf, Controlled, Credentials, Detail, DialectName, Error, ErrorKind,
+    Log, LogBody, LogQuery, LogSource, Missing, Operation, Outcome, Page, Reply, Result, Selection, Submission,
+    Unproven, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, WireField,
+    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, Relayed, RequestBody, RequestHead, Route, WireField,
     basic_credentials, decode_body,
     java::{bad_message, is_all_digits, parse_int, to_vec},
 };
@@ -21,7 +22,7 @@ use crate::{
     answer::{self, HTML, JSON, Servlet},
     bind,
     convert::{self, Beside},
-    dto::{FIELDS, LogObject, StateObject, VersionObject, session_list},
+    dto::{FIELDS, LogObject, Nullable, StateObject, VersionObject, session_list},
     error, relay,
     session::{self, CreateSession},
     shown,
@@ -264,6 +265,29 @@ impl Dialect for LivyDialect {
 
     fn is_relayed(&self, head: &RequestHead) -> bool {
         relay::is_session(head)
+    }
+
+    fn relayed(&self, head: &RequestHead, body: Option<RequestBody>) -> Result<Relayed> {
+        let do_as = head.target.query.get("doAs").map(str::to_owned);
+        let asks = |spec: BatchSpec| Relayed::Asks(Box::new(spec));
+        match body {
+            None if relay::begins_session(head) => Ok(Relayed::InBody),
+            None => {
+                Ok(do_as
+                    .map_or(Relayed::Nothing, |user| asks(BatchSpec { run_as: Some(user), ..BatchSpec::default() })))
+            }
+            Some(body) => {
+                let body = self.body(head, body)?;
+                let session: Option<CreateSession> = bind::read(&body, self.settings.json_depth)?;
+                let session = session.unwrap_or_default();
+                let conf = match session.conf {
+                    Nullable::Of(conf) => conf,
+                    Nullable::Null => Conf::default(),
+                };
+                let run_as = do_as.or(session.proxy_user);
+                Ok(asks(BatchSpec { run_as, queue: session.queue, conf, ..BatchSpec::default() }))
+            }
+        }
     }
 
     fn decode(&self, head: &RequestHead, body: RequestBody) -> Result<Decoded> {

@@ -28,6 +28,13 @@ pub(crate) fn is_session(head: &RequestHead) -> bool {
     sessions == "sessions" && rest.iter().all(is_plain)
 }
 
+/// Whether a call begins a session: whom it runs as is in its body.
+pub(crate) fn begins_session(head: &RequestHead) -> bool {
+    let below = below_livy(head);
+    let is_collection = below.len() == 1 || (below.len() == 2 && below[1].is_empty());
+    is_collection && !matches!(head.method, Method::GET | Method::HEAD)
+}
+
 fn below_livy(head: &RequestHead) -> &[String] {
     match head.target.segments.as_slice() {
         [livy, rest @ ..] if livy == "livy" => rest,

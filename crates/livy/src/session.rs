@@ -44,10 +44,12 @@ pub(crate) struct CreateSession {
     name: Option<String>,
     ttl: Option<String>,
     idle_timeout: Option<String>,
+    pub(crate) proxy_user: Option<String>,
+    pub(crate) queue: Option<String>,
     text: Option<String>,
     list: List,
     count: Option<Count>,
-    conf: Nullable<Conf>,
+    pub(crate) conf: Nullable<Conf>,
 }
 
 impl Target for CreateSession {
@@ -64,7 +66,9 @@ impl Target for CreateSession {
             "name" => Slot::Text(&mut self.name),
             "ttl" => Slot::Text(&mut self.ttl),
             "idleTimeout" => Slot::Text(&mut self.idle_timeout),
-            "proxyUser" | "driverMemory" | "executorMemory" | "queue" => Slot::Text(&mut self.text),
+            "proxyUser" => Slot::Text(&mut self.proxy_user),
+            "queue" => Slot::Text(&mut self.queue),
+            "driverMemory" | "executorMemory" => Slot::Text(&mut self.text),
             "jars" | "pyFiles" | "files" | "archives" => Slot::List(&mut self.list),
             "driverCores" | "executorCores" | "numExecutors" | "heartbeatTimeoutInSecond" => {
                 Slot::Count(&mut self.count)

@@ -19,7 +19,7 @@ use batchlingua_core::{
     Authenticator, BatchId, BatchRef, Context, DialectName, Error, ErrorKind, Notes, Operation, Reply, Result,
 };
 use batchlingua_wire::{
-    Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RelayRequest, RequestBody, RequestHead,
+    Body, BodyError, BodyKind, Decoded, Dialect, Face, Match, Miss, RelayRequest, Relayed, RequestBody, RequestHead,
     encode_reply, find,
 };
 use bytes::Bytes;
@@ -395,7 +395,7 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
         let caller = gateway.caller(&shown);
         let identity = door.identify(shown).await?;
         let ctx = context(gateway, &dialect, &head, identity, Beside { caller, peer });
-        return relay(gateway, &ctx, dialect.name(), head, body).await;
+        return relay(gateway, &ctx, &*dialect, head, body).await;
     }
     let kind = if miss.is_some() && !covers_body(kind, &head, &shown) { BodyKind::None } else { kind };
     let Received { caller, identity, body, spool } = receive(&door, shown, kind, body).await?;
@@ -423,16 +423,47 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Answer> {
 async fn relay(
     gateway: &Gateway,
     ctx: &Context,
-    dialect: &DialectName,
+    dialect: &dyn Dialect,
     head: Arc<RequestHead>,
     body: Body,
 ) -> Result<Answer> {
-    let (backend, relay) = gateway.relays.get(dialect).expect("only calls that have a relay come here");
-    let body = body::paced(body, &gateway.limits);
+    let (backend, relay) = gateway.relays.get(dialect.name()).expect("only calls that have a relay come here");
+    let body = permitted(gateway, ctx, dialect, &head, body).await?;
     let until = tokio::time::Instant::from_std(ctx.deadline);
     let mut response = timeout_at(until, relay.relay(ctx, RelayRequest { head, body })).await.map_err(late)??;
     answer::write_notes(&mut response, &Notes { backend: Some(backend.clone()), ..Notes::default() });
     Ok(Answer { response, streamed: true })
+}
+
+/// The body of a call that its sender may have passed on. It goes through unread where there is nothing that he may not ask for.
+async fn permitted(
+    gateway: &Gateway,
+    ctx: &Context,
+    dialect: &dyn Dialect,
+    head: &RequestHead,
+    body: Body,
+) -> Result<Body> {
+    let limits = &gateway.limits;
+    let asks = match limits.scoping.is_open_to(ctx) {
+        true => Relayed::Nothing,
+        false => dialect.relayed(head, None)?,
+    };
+    let (asks, body) = match asks {
+        Relayed::InBody => {
+            let (read, _) = body::read(BodyKind::Bytes, &head.headers, body, limits).await?;
+            let bytes = match &read {
+                RequestBody::Bytes(bytes) => bytes.clone(),
+                RequestBody::Empty | RequestBody::Form(_) => Bytes::new(),
+            };
+            (dialect.relayed(head, Some(read))?, Body::full(bytes))
+        }
+        asks => (asks, body::paced(body, limits)),
+    };
+    match asks {
+        Relayed::Asks(spec) => limits.scoping.check_submit(ctx, None, &spec)?,
+        Relayed::Nothing | Relayed::InBody => {}
+    }
+    Ok(body)
 }
 
 pub(crate) fn late(elapsed: Elapsed) -> Error {

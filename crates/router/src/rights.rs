@@ -75,6 +75,11 @@ impl Scoping {
         Ok(())
     }
 
+    /// Whether there is no user and no queue that this request's client may not name.
+    pub(crate) fn is_open_to(&self, ctx: &Context) -> bool {
+        ctx.rights.run_as == Allowed::Any && ctx.rights.queues == Allowed::Any && self.queues.is_none()
+    }
+
     /// Whether a batch with this project and spec may be submitted.
     pub(crate) fn check_submit(&self, ctx: &Context, project: Option<&Project>, spec: &BatchSpec) -> Result<()> {
         self.check_project(ctx, project)?;

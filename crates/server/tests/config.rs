@@ -275,6 +275,7 @@ fn opening(heading: &str) -> &'static str {
         "kind = \"livy\"" => "[backend.other]\nkind = \"livy\"\nurl = \"http://127.0.0.1:1\"\n",
         "kind = \"dli\"" => "[backend.other]\nkind = \"dli\"\nurl = \"http://127.0.0.1:1\"\nproject_id = \"p1\"\n",
         "defaults" => "[backend.other]\nkind = \"dli\"\n[backend.other.defaults]\n",
+        "kind = \"kylin\"" => "[backend.other]\nkind = \"kylin\"\nurl = \"http://127.0.0.1:1\"\n",
         "kind = \"kyuubi\"" => "[backend.other]\nkind = \"kyuubi\"\nurl = \"http://127.0.0.1:1\"\n",
         "[[route]]" => "[[route]]\nto = \"here\"\n",
         "stage" => "[backend.other]\nkind = \"local\"\n[backend.other.stage]\n",

@@ -74,6 +74,12 @@ pub trait Dialect: Send + Sync + 'static {
         false
     }
 
+    /// What a call that is passed on asks for, as far as rights are about it: a user, a queue. Asked again with the body where it is said there.
+    fn relayed(&self, head: &RequestHead, body: Option<RequestBody>) -> Result<Relayed> {
+        let _ = (head, body);
+        Ok(Relayed::Nothing)
+    }
+
     /// What it means that a backend of another dialect does not get this extension of a submit. `None`: nothing, since fields of the model
     /// say the same, or it says what holds anyway.
     fn loss_of(&self, extension: &str, spec: &BatchSpec) -> Option<FieldClass> {
@@ -132,6 +138,17 @@ pub enum Decoded {
     Answer(Response<Body>),
     /// To be passed on untouched to a backend of this dialect; where there is none, this is the answer.
     Relay(Response<Body>),
+}
+
+/// What a call that is passed on asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    /// Nothing that rights are about.
+    Nothing,
+    /// Its body says it.
+    InBody,
+    /// This user, this queue, this conf.
+    Asks(Box<BatchSpec>),
 }
 
 /// A field of a submit, as its dialect calls it.

@@ -23,7 +23,7 @@ mod settings;
 
 pub use adapter::{
     Adapter, Decoded, Dialect, DialectMaker, Meaning, OpenContext, Opener, Ownership, Platform, PlatformMaker, Relay,
-    RelayRequest, WireField, encode_reply,
+    RelayRequest, Relayed, WireField, encode_reply,
 };
 pub use basic::basic_credentials;
 pub use body::{Body, BodyError, Part, RequestBody};

@@ -46,6 +46,8 @@ struct Voice {
     dialect: &'static str,
     accept: &'static str,
     get: fn(&str) -> String,
+    /// The poll of those that have one for the state alone.
+    state: Option<fn(&str) -> String>,
     list: &'static str,
     submit: Option<(&'static str, &'static str)>,
 }
@@ -54,6 +56,7 @@ const KYUUBI: Voice = Voice {
     dialect: "kyuubi",
     accept: "*/*",
     get: |id| format!("/api/v1/batches/{id}"),
+    state: None,
     list: "/api/v1/batches?from=0&size=100",
     submit: Some((
         "/api/v1/batches",
@@ -64,6 +67,7 @@ const LIVY: Voice = Voice {
     dialect: "livy",
     accept: "*/*",
     get: |id| format!("/batches/{id}"),
+    state: Some(|id| format!("/batches/{id}/state")),
     list: "/batches?from=0&size=100",
     submit: Some((
         "/batches",
@@ -74,6 +78,7 @@ const DLI: Voice = Voice {
     dialect: "dli",
     accept: "*/*",
     get: |id| format!("/v2.0/p1/batches/{id}"),
+    state: Some(|id| format!("/v2.0/p1/batches/{id}/state")),
     list: "/v2.0/p1/batches?from=0&size=100",
     submit: Some((
         "/v2.0/p1/batches",
@@ -84,6 +89,7 @@ const KYLIN: Voice = Voice {
     dialect: "kylin",
     accept: "application/vnd.apache.kylin-v2+json",
     get: |id| format!("/kylin/api/jobs/{id}"),
+    state: None,
     list: "/kylin/api/jobs?time_filter=4&page_size=100",
     submit: None,
 };
@@ -186,9 +192,14 @@ impl Pairing {
             }
             Ok(())
         };
-        let paths = |voice: &Voice, ids: &[String]| ids.iter().map(|id| (voice.get)(id)).collect::<Vec<_>>();
+        let paths = |get: fn(&str) -> String, ids: &[String]| ids.iter().map(|id| get(id)).collect::<Vec<_>>();
         let load = |voice: &Voice, paths| Load { method: "GET", accept: voice.accept, paths, body: "", count: GETS };
-        let (here, there) = (paths(front, &ids), paths(native, &natives));
+        // Where there is one for the state alone, it is what clients poll by.
+        if let Some(state) = front.state {
+            let (here, there) = (paths(state, &ids), paths(native.state.unwrap_or(native.get), &natives));
+            tell("state", GET_BOUND, load(front, &here), load(native, &there))?;
+        }
+        let (here, there) = (paths(front.get, &ids), paths(native.get, &natives));
         tell("get", GET_BOUND, load(front, &here), load(native, &there))?;
         let (here, there) = ([front.list.to_owned()], [native.list.to_owned()]);
         let list = |voice: &Voice, paths| Load { count: LISTS, ..load(voice, paths) };

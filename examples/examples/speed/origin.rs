@@ -154,6 +154,9 @@ impl World {
             ("POST", []) => (if self.kind == Kind::Livy { 201 } else { 200 }, self.make(asked)),
             ("GET", []) => (200, self.list()),
             ("GET", [id]) => self.show(id),
+            ("GET", [id, "state"]) if self.kind == Kind::Livy => {
+                (200, format!("{{\"id\":{id},\"state\":\"running\"}}"))
+            }
             ("GET", [id, "state"]) => (200, format!("{{\"id\":\"{id}\",\"state\":\"running\"}}")),
             ("GET", [_, "log" | "localLog"]) => (200, self.log(&asked.query)),
             _ => (404, "{\"message\":\"no such call\"}".to_owned()),

@@ -1,9 +1,10 @@
-"""Plain calls of each dialect, so that every status and header is seen: stock clients try again, or fold answers into exceptions."""
+"""Plain calls of each dialect, so that every status and header is seen: stock clients fold answers into exceptions."""
 
 import dataclasses
 import urllib.error
 from collections.abc import Callable
 
+from lib.checks import until
 from lib.proxy import PROJECT, basic
 
 FAST = {"spark.ui.enabled": "false"}
@@ -26,11 +27,13 @@ TALKS = {
         "/batches", lambda job, name, args: {"file": job, "name": name, "args": args, "conf": FAST},
         "/batches/{}", lambda body: body["state"], ("starting", "running", "success", "dead", "killed")),
     "kyuubi": Talk(
-        "/api/v1/batches", lambda job, name, args: {"batchType": "PYSPARK", "resource": job, "name": name, "args": args, "conf": FAST},
+        "/api/v1/batches",
+        lambda job, name, args: {"batchType": "PYSPARK", "resource": job, "name": name, "args": args, "conf": FAST},
         "/api/v1/batches/{}", lambda body: body["state"], ("PENDING", "RUNNING", "FINISHED", "ERROR", "CANCELED"),
         {"Authorization": basic("ann", "")}),
     "dli": Talk(
-        f"/v2.0/{PROJECT}/batches", lambda job, name, args: {"file": job, "name": name, "args": args, "queue": "etl", "conf": FAST},
+        f"/v2.0/{PROJECT}/batches",
+        lambda job, name, args: {"file": job, "name": name, "args": args, "queue": "etl", "conf": FAST},
         f"/v2.0/{PROJECT}/batches/{{}}", lambda body: body["state"], ("starting", "running", "success", "dead", "dead")),
     # The face of Kylin 2 to 4 is the one that has a call for one job.
     "kylin": Talk(
@@ -47,7 +50,8 @@ def submit(face, by, job, name, *args, headers=()):
 
 
 def submitted(proxy, by, job, name, *args):
-    """The id of a batch that was taken. Kylin takes none, and a job of it has a project: there all come by the dialect that has one."""
+    """The id of a batch that was taken. Kylin takes none, and a job of it has a project: there all come by the dialect that
+    names one."""
     by = by if proxy.source is proxy else "dli"
     status, _, made = submit(proxy.source, by, job, name, *args)
     if status not in (200, 201):
@@ -72,6 +76,14 @@ def known_as(face, name):
     kyuubi = face.call("GET", "/api/v1/batches?size=1000", None, TALKS["kyuubi"].headers)[2]["batches"]
     uuid = {batch["name"]: batch["id"] for batch in kyuubi}
     return {"livy": livy.get(name), **{by: uuid.get(name) for by in ("kyuubi", "dli", "kylin")}}
+
+
+def everywhere(face, name):
+    """The same, once it is listed to all."""
+    def look_for():
+        found = known_as(face, name)
+        return found["livy"] is not None and found["kyuubi"] and found
+    return until(f"{name} is listed", look_for)
 
 
 def jobs(far):

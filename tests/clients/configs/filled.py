@@ -16,8 +16,8 @@ VARIABLES = {"LIVY_PASSWORD": "livy's own secret", "KYUUBI_PASSWORD": "kyuubi's 
 def check(house, file, variables):
     """`batchlingua check` in an environment that has these variables."""
     return subprocess.run(
-        [house.binary, "check", file], env={"PATH": os.environ["PATH"], **variables}, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=30, cwd=house.root)
+        [house.binary, "check", file], env={"PATH": os.environ["PATH"], **variables}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=30, cwd=house.root)
 
 
 class Filled(Proxy):

@@ -9,7 +9,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from lib import running
 from lib.proxy import EVERY_DIALECT
 
-MODULES = ["following", "listing", "refusing", "stopping", "retrying", "proving", "other_clients"]
+MODULES = ["following", "listing", "refusing", "stopping", "retrying", "proving", "signing", "other_clients"]
 
 
 def begin(house):

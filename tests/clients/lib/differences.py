@@ -1,4 +1,4 @@
-"""Where stock clients see something else over another platform than over this machine. All of it, and nothing else may differ.
+"""Where stock clients see something else over another platform than over this machine: all of it, nothing else may differ.
 
 A difference is told in docs/backends.md in the very words of `said`. It is for one expectation or a few of a kind, which then still
 have to show what `got` says, and `over` says how many there are over each kind of platform: one more or one fewer is a fault.
@@ -35,11 +35,35 @@ DIFFERENCES = [
         "capital-units",
         "sends `2g` as `2G`, and `2048` as `2048M`",
         "airflow", "every field of Livy", "^(driver|executor)Memory$", r"^got '(640|512)M', expected '(640|512)m'$", {"dli": 2}),
+    Difference(
+        "python-by-name",
+        "it takes a program for one in Python only if its name ends with `.py`",
+        "kyuubi", "^(refusing: bad requests|other_clients: examples/curl/kyuubi.sh)",
+        "^(a file outside allow_dirs: 500|a refusal is shown and fails)$",
+        "DLI takes a program for one in Python only if its name ends with .py", {"dli": 2}),
+    Difference(
+        "nobody-else",
+        "run a batch as another user (a client that asks for one is refused)",
+        "kyuubi", "^(refusing: who submits|proving: running as another)",
+        "^(for another|the newer key wins|whom one may run as|an administrator as anybody)$",
+        r"^got (\(500, None\)|None), expected", {"dli": 4}),
+    # Found out before it is sent, and so before the platform looks where the file lies.
+    *(Difference(
+        "class-is-named",
+        "it does not look into an archive for its main class, so one without is refused",
+        suite, "^(refusing: bad requests|other_clients: examples/)",
+        "^(a file outside allow_dirs: 400.*|a refusal is shown and fails)$",
+        "a Kyuubi does not look into an archive for its main class", {"kyuubi": count})
+      for suite, count in (("airflow", 2), ("dli", 3))),
 ]
 
 # (suite, kinds of platform, pattern of the case's name, why it is not asked there).
 SUBMITTING = ("livy", "kyuubi", "dli")
 LEFT_OUT = [
+    ("airflow", SUBMITTING, "^clustering: ",
+     "which master jobs run on is the platform's own matter, and three Spark clusters at once are more than two cores carry"),
+    ("dli", ("kyuubi",), "^retrying: a queue that is full",
+     "a Kyuubi has no word for being too busy that a client could be told"),
     ("chains", SUBMITTING, "submitting: Kylin takes no batches", "they take them"),
     ("chains", ("kylin",), "submitting: the platform is", "it takes no batches at all"),
     ("kylin", ("kylin",), "^proving: ", "the batches that a login is tried with are the proxy's own, and here they cannot be"),

@@ -1,4 +1,4 @@
-"""Starts what the client tests talk to: Batchlingua over its local backend or over another platform, and a Spark cluster on loopback.
+"""Starts what the client tests talk to: Batchlingua over its local backend or another platform, a Spark cluster on loopback.
 
 Everything lives in one folder that is removed at the end, and every process that is started carries a mark in its
 environment, so that the end can show that none is left, jobs included: those are no children of ours, and outlive the
@@ -104,7 +104,7 @@ class House:
         return pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.inputs))
 
     def proxy(self, name, spark_master="local[2]", concurrency=4, backend=(), **settings):
-        """A proxy over this machine, or over the platform that the run is over and that then runs the jobs with these settings."""
+        """A proxy over this machine, or over the platform that the run is over, which then runs the jobs with these settings."""
         if self.over is None:
             proxy = Proxy(self, name, **settings)
             proxy.configure(proxy.local(spark_master, concurrency, backend))

@@ -43,8 +43,8 @@ class Many:
         until("those that end have ended", lambda: self.in_state("PENDING") == 0 and self.in_state("RUNNING") == 3)
 
     def submit(self, by):
-        """In the order of their numbers, on one connection as a client does. Kylin takes none, and a job of it has a project: there
-        all come by the dialect that names one."""
+        """In the order of their numbers, on one connection as a client does. Kylin takes none, and a job of it has a project:
+        there all come by the dialect that names one."""
         came_by = by if self.proxy.source is self.proxy else "dli"
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.source.port, timeout=60)
 

@@ -80,7 +80,16 @@ impl Fake {
         let id = Uuid::new_v4().to_string();
         let id = if world.jobs.len() % 2 == 1 { format!("{id}-{}", Uuid::nil()) } else { id };
         let now = world.now;
-        let job = Job { id: id.clone(), project, word: "PENDING".into(), created: now, started: 0, ended: 0, modified: now, log: vec![] };
+        let job = Job {
+            id: id.clone(),
+            project,
+            word: "PENDING".into(),
+            created: now,
+            started: 0,
+            ended: 0,
+            modified: now,
+            log: vec![],
+        };
         world.jobs.push(job);
         drop(world);
         self.set(&id, word);
@@ -148,7 +157,11 @@ impl Job {
         };
         let first = if *started == 0 { "PENDING" } else { "FINISHED" };
         let app = r#"{"node_info":"h:7070","yarn_application_id":"application_1_2","yarn_application_tracking_url":"http://rm:8088/a"}"#;
-        format!("[{},{}]", step(0, "Detect Resource", first, "{}", "null"), step(1, "Load Data To Index", word, app, failed))
+        format!(
+            "[{},{}]",
+            step(0, "Detect Resource", first, "{}", "null"),
+            step(1, "Load Data To Index", word, app, failed)
+        )
     }
 
     pub(crate) fn instance(&self, version: Version) -> String {
@@ -234,7 +247,8 @@ impl World {
             return refusal;
         }
         let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
-        let (Some(4), Some(page), Some(size)) = (number("time_filter"), number("page_offset"), number("page_size")) else {
+        let (Some(4), Some(page), Some(size)) = (number("time_filter"), number("page_offset"), number("page_size"))
+        else {
             return Reply::json(400, failure("KE-010043201", "time_filter"));
         };
         assert_eq!((query.get("sort_by"), query.get("reverse")), (Some("create_time"), Some("false")));
@@ -261,7 +275,8 @@ impl World {
         let Some(project) = query.get("project").map(str::to_owned) else {
             return Reply::json(400, failure("KE-010043201", "project"));
         };
-        let job = self.job(id).filter(|job| job.project == project && step.starts_with(&job.id) && step.ends_with("_01"));
+        let job =
+            self.job(id).filter(|job| job.project == project && step.starts_with(&job.id) && step.ends_with("_01"));
         let nothing = "there is nothing here".to_owned();
         match what {
             "output" => {
@@ -275,7 +290,8 @@ impl World {
     /// Kylin's own order: the jobs, then whether all of them may be acted on, then one after another.
     fn status(&mut self, asked: &Asked) -> Reply {
         let body = asked.json();
-        let (action, project) = (body["action"].as_str().expect("an action"), body["project"].as_str().unwrap_or_default());
+        let (action, project) =
+            (body["action"].as_str().expect("an action"), body["project"].as_str().unwrap_or_default());
         let ids: Vec<&str> = body["job_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for id in &ids {
             let Some(word) = self.job(id).map(|job| job.word.clone()) else {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Action, Backend, Batch, BatchId, BatchState, Controlled, Detail, Effect, Lines, LogQuery, LogSource, NativeId, Operation,
-    Outcome, Page, Uuid,
+    Action, Backend, Batch, BatchId, BatchState, Controlled, Detail, Effect, Lines, LogQuery, LogSource, NativeId,
+    Operation, Outcome, Page, Uuid,
 };
 use batchlingua_testkit::context;
 use batchlingua_wire::Dialect;
@@ -21,7 +21,8 @@ const ANY: &str = "Accept: */*";
 
 /// As the router shows what was seen: ids of the ledger's in place of the backend's.
 fn shown(batch: Batch<NativeId>) -> Arc<Batch<BatchId>> {
-    let uuid = batch.id.as_str().parse().unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, batch.id.as_str().as_bytes()));
+    let uuid =
+        batch.id.as_str().parse().unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, batch.id.as_str().as_bytes()));
     let id = BatchId { uuid, ordinal: 1, native: Some(batch.id.clone()) };
     let mut of = Batch::new(id, batch.state, batch.spec.clone());
     (of.owner, of.project, of.times, of.app) = (batch.owner, batch.project, batch.times, batch.app);
@@ -75,8 +76,15 @@ async fn a_list_is_the_kylins_member_by_member() {
     }
     let rows: Vec<String> = fake.world().jobs.iter().map(|job| job.v4()).collect();
     let answer = answered(&backend, "GET /kylin/api/jobs?time_filter=4", &[PUBLIC], "").await;
-    let wanted = format!(r#"{{"code":"000","data":{{"value":[{}],"total_size":5,"offset":0,"limit":10}},"msg":""}}"#, rows.join(","));
-    assert_eq!((answer.status, text(&answer)), (200, wanted.as_str()), "key order, number texts and unknown members too");
+    let wanted = format!(
+        r#"{{"code":"000","data":{{"value":[{}],"total_size":5,"offset":0,"limit":10}},"msg":""}}"#,
+        rows.join(",")
+    );
+    assert_eq!(
+        (answer.status, text(&answer)),
+        (200, wanted.as_str()),
+        "key order, number texts and unknown members too"
+    );
     assert_eq!(answer.header("content-type"), super::fake::PUBLIC_TYPE);
 }
 
@@ -85,7 +93,8 @@ async fn a_jobs_steps_are_the_kylins_and_a_row_has_none() {
     let fake = Fake::start(Version::Five).await;
     let backend = fake.backend(json!({}));
     let id = fake.add("retail", "ERROR");
-    let (job, steps) = (fake.world().jobs[0].v4(), fake.world().jobs[0].v4_steps());
+    let job = fake.world().jobs[0].clone();
+    let (job, steps) = (job.v4(), job.v4_steps());
     let answer = answered(&backend, &format!("GET /kylin/api/jobs/{id}/detail?project=retail"), &[PUBLIC], "").await;
     assert_eq!(text(&answer), format!(r#"{{"code":"000","data":{steps},"msg":""}}"#));
     let whole = answered(&backend, &format!("GET /kylin/api/jobs/{id}"), &[PUBLIC], "").await;
@@ -107,10 +116,17 @@ async fn the_face_for_older_clients_is_made_of_the_new_one() {
     let id = fake.add("retail", "RUNNING");
     let answer = answered(&backend, &format!("GET /kylin/api/jobs/{id}"), &[V2], "").await.json();
     let data = &answer["data"];
-    let kept = ["scheduler_state", "job_name", "submitter", "target_model"].map(|name| data[name].as_str().unwrap_or("").to_owned());
+    let kept = ["scheduler_state", "job_name", "submitter", "target_model"]
+        .map(|name| data[name].as_str().unwrap_or("").to_owned());
     assert_eq!(kept, ["RUNNING", "INC_BUILD", "ANALYST", "c0ffee00-1111-2222-3333-444455556666"]);
-    assert_eq!((&data["uuid"], &data["project_name"], &data["related_cube"]), (&json!(id), &json!("retail"), &json!("orders_daily")));
-    assert_eq!((&data["name"], &data["mr_waiting"], &data["version"]), (&json!("INC_BUILD"), &json!(1_700), &json!("5.0.0")));
+    assert_eq!(
+        (&data["uuid"], &data["project_name"], &data["related_cube"]),
+        (&json!(id), &json!("retail"), &json!("orders_daily"))
+    );
+    assert_eq!(
+        (&data["name"], &data["mr_waiting"], &data["version"]),
+        (&json!("INC_BUILD"), &json!(1_700), &json!("5.0.0"))
+    );
     assert_eq!(data["steps"].as_array().map(Vec::len), Some(2));
     assert_eq!((&data["steps"][1]["exec_wait_time"], &data["steps"][1]["new_in_6"]), (&json!(70), &json!(1)));
 }
@@ -137,7 +153,8 @@ async fn clients_of_the_one_are_shown_jobs_of_the_other_in_their_own_shapes() {
     let older = Fake::start(Version::Three).await;
     let backend = older.backend(json!({}));
     let id = older.add("retail", "ERROR");
-    let answer = answered(&backend, &format!("GET /kylin/api/jobs/{id}/detail?project=retail"), &[PUBLIC], "").await.json();
+    let answer =
+        answered(&backend, &format!("GET /kylin/api/jobs/{id}/detail?project=retail"), &[PUBLIC], "").await.json();
     let steps = answer["data"].as_array().expect("steps");
     let ids: Vec<_> = steps.iter().map(|step| step["id"].as_str().unwrap_or_default().to_owned()).collect();
     assert_eq!(ids, [format!("{id}_00"), format!("{id}_01")], "as Kylin 5 writes them");
@@ -145,7 +162,10 @@ async fn clients_of_the_one_are_shown_jobs_of_the_other_in_their_own_shapes() {
     assert_eq!((&steps[0]["step_status"], &steps[1]["step_status"]), (&json!("FINISHED"), &json!("ERROR")));
     let list = answered(&backend, "GET /kylin/api/jobs?time_filter=4", &[PUBLIC], "").await.json();
     let row = &list["data"]["value"][0];
-    assert_eq!((&row["id"], &row["target_subject"], &row["project"]), (&json!(id), &json!("orders_daily"), &json!("retail")));
+    assert_eq!(
+        (&row["id"], &row["target_subject"], &row["project"]),
+        (&json!(id), &json!("orders_daily"), &json!("retail"))
+    );
     assert_eq!((&row["wait_time"], &row["steps"]), (&json!(7_000), &json!([])), "seconds are milliseconds here");
 
     let newer = Fake::start(Version::Five).await;
@@ -169,7 +189,10 @@ async fn the_short_log_is_the_kylins_text() {
             let answer = answered(&backend, &line, &[headers], "").await;
             let json = answer.json();
             let data = if version.is_five() { &json["data"] } else { &json };
-            let own = backend.kylin.output(&context(), &id.clone().into(), &format!("{id}{stroke}01"), Some(&"retail".into())).await;
+            let own = backend
+                .kylin
+                .output(&context(), &id.clone().into(), &format!("{id}{stroke}01"), Some(&"retail".into()))
+                .await;
             assert_eq!(data["cmd_output"].as_str(), Some(own.expect("an output").text.as_str()), "{version:?} {lines}");
             assert_eq!(data["stepId"].as_str(), Some(format!("{id}{stroke}01").as_str()));
         }
@@ -184,7 +207,8 @@ async fn refusals_are_the_kylins_own_words_in_its_own_face() {
     let body = json!({"action": "RESUME", "project": "retail", "job_ids": [id]}).to_string();
     let status = "PUT /kylin/api/jobs/status";
     let answer = answered(&backend, status, &[PUBLIC], &body).await;
-    let mut wanted: Value = serde_json::from_str(&failure("KE-010032217", "RUNNING: DISCARD, PAUSE, RESTART")).expect("JSON");
+    let mut wanted: Value =
+        serde_json::from_str(&failure("KE-010032217", "RUNNING: DISCARD, PAUSE, RESTART")).expect("JSON");
     wanted["stacktrace"] = Value::Null;
     wanted["url"] = json!("http://127.0.0.1:8998/kylin/api/jobs/status");
     assert_eq!((answer.status, answer.json()), (500, wanted), "vector 22");
@@ -198,7 +222,10 @@ async fn refusals_are_the_kylins_own_words_in_its_own_face() {
     older.world().instead = Some(batchlingua_testkit::Reply::json(500, older_failure("the cube is broken")));
     let line = format!("GET /kylin/api/jobs/{id}");
     let own = answered(&older_backend, &line, &[AS_JSON], "").await;
-    assert_eq!((own.status, &own.json()["exception"], own.json().get("error_code")), (500, &json!("the cube is broken"), None));
+    assert_eq!(
+        (own.status, &own.json()["exception"], own.json().get("error_code")),
+        (500, &json!("the cube is broken"), None)
+    );
     let other = answered(&older_backend, &line, &[PUBLIC], "").await;
     assert_eq!(other.refused(), (500, None));
     assert!(other.json()["msg"].as_str().is_some_and(|msg| msg.contains("the cube is broken")), "{other:?}");
@@ -255,7 +282,11 @@ async fn an_older_kylins_resume_is_guarded() {
         let id = NativeId::from(fake.add("retail", word));
         let error = backend.control(&context(), &id, Action::Resume).await.expect_err("not legal");
         assert!(matches!(error.kind, batchlingua_core::ErrorKind::IllegalState { .. }), "{error:?}");
-        assert_eq!(fake.world().job(id.as_str()).map(|job| job.word.clone()).as_deref(), Some(word), "nothing was sent");
+        assert_eq!(
+            fake.world().job(id.as_str()).map(|job| job.word.clone()).as_deref(),
+            Some(word),
+            "nothing was sent"
+        );
     }
     let id = NativeId::from(fake.add("retail", "ERROR"));
     assert_eq!(backend.control(&context(), &id, Action::Resume).await.expect("legal"), Effect::Accepted);

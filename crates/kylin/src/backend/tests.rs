@@ -52,7 +52,10 @@ async fn what_it_can_do_depends_on_its_face() {
     let can = |face: &str| fake::backend("http://127.0.0.1:1", json!({ "face": face })).capabilities();
     for face in ["kylin5", "kylin4", "kylin3", "kylin2"] {
         let can = can(face);
-        assert!([Action::Cancel, Action::Pause, Action::Resume].into_iter().all(|action| can.actions.contains(action)), "{face}");
+        assert!(
+            [Action::Cancel, Action::Pause, Action::Resume].into_iter().all(|action| can.actions.contains(action)),
+            "{face}"
+        );
         assert_eq!(can.actions.contains(Action::Restart), face == "kylin5");
         assert!(!can.actions.contains(Action::Forget), "to forget a job is the proxy's own affair");
     }
@@ -82,7 +85,10 @@ async fn every_call_names_the_jobs_project_and_it_is_looked_up_once() {
             format!("GET {jobs}?{query}&{project}&key={id}"),
         ]
     );
-    assert_eq!(fake.origin.asked()[2].json(), json!({"action": "PAUSE", "project": "risk & co", "job_ids": [id.as_str()]}));
+    assert_eq!(
+        fake.origin.asked()[2].json(),
+        json!({"action": "PAUSE", "project": "risk & co", "job_ids": [id.as_str()]})
+    );
 }
 
 /// A model's id is in the ids of all its jobs, and a uuid is in another job's name.
@@ -141,7 +147,11 @@ async fn jobs_of_other_projects_are_not_there() {
             assert!(matches!(error.kind, ErrorKind::NotFound(Missing::Batch(_))), "{version:?}: {error:?}");
         }
         assert!(backend.get(&context(), &other, Detail::Steps).await.is_err(), "{version:?}");
-        assert_eq!(fake.world().job(other.as_str()).map(|job| job.word.clone()).as_deref(), Some("RUNNING"), "{version:?}");
+        assert_eq!(
+            fake.world().job(other.as_str()).map(|job| job.word.clone()).as_deref(),
+            Some("RUNNING"),
+            "{version:?}"
+        );
     }
 }
 
@@ -158,13 +168,20 @@ async fn a_long_log_is_counted_where_it_is_paged_and_not_read_for_its_end() {
             (log.from, log.total, lines)
         };
         let (from, total, lines) = log(Lines::From(1_000, 3), LogSource::Default).await;
-        assert_eq!((from, total, lines.join(" ").as_str()), (1_000, Some(1_234), "line 1000 line 1001 line 1002"), "{version:?}");
+        assert_eq!(
+            (from, total, lines.join(" ").as_str()),
+            (1_000, Some(1_234), "line 1000 line 1001 line 1002"),
+            "{version:?}"
+        );
         let before = fake.origin.asked().len();
         let (_, _, lines) = log(Lines::Tail(2), LogSource::Step(format!("{id}_01"))).await;
         assert_eq!(lines, ["line 1232", "line 1233"], "{version:?}");
         let asked: Vec<_> = targets(&fake.origin).split_off(before);
         assert!(asked.len() == 1 && asked[0].contains("/output"), "{version:?}: {asked:?}");
-        let all = backend.log(&context(), &id, &LogQuery { lines: Lines::All, source: LogSource::Default }).await.expect("a log");
+        let all = backend
+            .log(&context(), &id, &LogQuery { lines: Lines::All, source: LogSource::Default })
+            .await
+            .expect("a log");
         let LogBody::Stream(stream) = all.body else { panic!("a stream") };
         let bytes: Vec<u8> = stream.map_ok(|piece| piece.to_vec()).try_concat().await.expect("it comes to its end");
         assert_eq!(String::from_utf8(bytes).expect("text").lines().count(), 1_234, "{version:?}");
@@ -193,7 +210,10 @@ async fn a_cancel_that_comes_too_late_is_no_mistake_and_another_action_is() {
         let backend = fake.backend(json!({}));
         let finished = NativeId::from(fake.add("retail", "FINISHED"));
         let state = batchlingua_core::BatchState::Succeeded;
-        assert_eq!(backend.control(&context(), &finished, Action::Cancel).await.expect("late"), Effect::AlreadyEnded(state));
+        assert_eq!(
+            backend.control(&context(), &finished, Action::Cancel).await.expect("late"),
+            Effect::AlreadyEnded(state)
+        );
         let failed = NativeId::from(fake.add("retail", "ERROR"));
         let error = backend.control(&context(), &failed, Action::Pause).await.expect_err("not legal");
         let ErrorKind::IllegalState { state, mut allowed } = error.kind else { panic!("{error:?}") };
@@ -215,7 +235,9 @@ async fn a_job_is_there_without_its_steps() {
     let row = json!({"id": id, "job_status": "DISCARDED", "project": "p", "last_modified": 5});
     let list = json!({"code": "000", "data": {"value": [row], "total_size": 1}, "msg": ""}).to_string();
     let origin = Origin::start(move |asked| match asked.target.contains("/detail") {
-        true => Reply::json(500, json!({"code": "999", "msg": "null", "exception": null, "error_code": null}).to_string()),
+        true => {
+            Reply::json(500, json!({"code": "999", "msg": "null", "exception": null, "error_code": null}).to_string())
+        }
         false => Reply::json(200, &list),
     });
     let origin = origin.await;
@@ -232,14 +254,18 @@ async fn refused_credentials_are_not_shown_again_for_a_while() {
     let fake = Fake::start(Version::Five).await;
     let id = NativeId::from(fake.add("retail", "RUNNING"));
     let clock = Arc::new(ManualClock::default());
-    let mut value = json!({"url": fake.origin.url(), "auth": {"basic": {"user": "ADMIN", "password": "WRONG"}, "caller": true}});
+    let mut value =
+        json!({"url": fake.origin.url(), "auth": {"basic": {"user": "ADMIN", "password": "WRONG"}, "caller": true}});
     value["face"] = json!("kylin5");
     let settings = BackendSettings::read(Settings::new("backend.k", value)).expect("valid");
     let backend = fake::backend_of(&settings, clock.clone());
     assert!(backend.capabilities().caller_credentials);
     for _ in 0..5 {
         let error = backend.get(&context(), &id, Detail::State).await.expect_err("refused");
-        assert!(error.kind == ErrorKind::BackendRejected && error.message.contains("the proxy's credentials"), "{error:?}");
+        assert!(
+            error.kind == ErrorKind::BackendRejected && error.message.contains("the proxy's credentials"),
+            "{error:?}"
+        );
     }
     assert_eq!(fake.origin.asked().len(), 1);
     // A caller's own go on being his affair, and what becomes of them is his.
@@ -304,13 +330,25 @@ async fn answers_that_break_parsers_are_clear_errors() {
     let any = ["unavailable", "rejected"];
     let answers: Vec<(&str, Reply, &[&str])> = vec![
         ("truncated JSON", Reply::json(200, r#"{"code":"000","data":{"value":[{"id":"#), &silent),
-        ("cut in the middle", Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"code\"").then_close(), &silent),
+        (
+            "cut in the middle",
+            Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"code\"").then_close(),
+            &silent,
+        ),
         ("a page of 200", Reply::whole(200, "text/html", "<html><title>Welcome</title></html>"), &silent),
         ("a page of 502", Reply::whole(502, "text/html", "<html><title>Bad Gateway</title></html>"), &silent),
         ("200 with an error inside", Reply::json(200, failure("KE-999999999", "no")), &["rejected"]),
         ("200 with code 999 alone", Reply::json(200, r#"{"code":"999","data":null,"msg":null}"#), &silent),
-        ("wrong types", Reply::json(200, r#"{"code":"000","data":{"value":[{"id":7,"job_status":{}}],"total_size":"x"},"msg":""}"#), &silent),
-        ("a list of another thing", Reply::json(200, r#"{"code":"000","data":{"value":[["a","RUNNING"]]},"msg":""}"#), &silent),
+        (
+            "wrong types",
+            Reply::json(200, r#"{"code":"000","data":{"value":[{"id":7,"job_status":{}}],"total_size":"x"},"msg":""}"#),
+            &silent,
+        ),
+        (
+            "a list of another thing",
+            Reply::json(200, r#"{"code":"000","data":{"value":[["a","RUNNING"]]},"msg":""}"#),
+            &silent,
+        ),
         ("a number", Reply::json(200, "7"), &silent),
         ("null", Reply::json(200, r#"{"code":"000","data":null,"msg":""}"#), &silent),
         ("an empty body", Reply::json(200, ""), &silent),
@@ -321,10 +359,18 @@ async fn answers_that_break_parsers_are_clear_errors() {
         ("too large", Reply::json(200, &big), &silent),
         ("packed, though nobody asked", packed(r#"{"code":"000","data":7,"msg":""}"#), &silent),
         ("maintenance", Reply::json(500, failure("KE-040024201", "later")), &["unavailable"]),
-        ("a fault of its own", Reply::json(500, r#"{"code":"999","data":null,"msg":"x","error_code":null}"#), &["rejected"]),
+        (
+            "a fault of its own",
+            Reply::json(500, r#"{"code":"999","data":null,"msg":"x","error_code":null}"#),
+            &["rejected"],
+        ),
         ("the framework's 404", Reply::json(404, r#"{"status":404,"error":"Not Found"}"#), &["rejected"]),
         ("an empty 406", Reply::whole(406, "text/plain", ""), &["rejected"]),
-        ("a redirect", Reply::raw("HTTP/1.1 302 Found\r\nlocation: http://elsewhere/x\r\ncontent-length: 0\r\n\r\n"), &["rejected"]),
+        (
+            "a redirect",
+            Reply::raw("HTTP/1.1 302 Found\r\nlocation: http://elsewhere/x\r\ncontent-length: 0\r\n\r\n"),
+            &["rejected"],
+        ),
         ("an empty 503", Reply::whole(503, "text/plain", ""), &any),
     ];
     for (version, face) in [(Version::Five, "kylin5"), (Version::Four, "kylin4")] {
@@ -335,14 +381,21 @@ async fn answers_that_break_parsers_are_clear_errors() {
             });
             let origin = origin.await;
             let backend = fake::backend(&origin.url(), json!({"face": face, "max_answer": "64KiB"}));
-            // The job was seen before, so that every call is the one that is meant.
             let mut known = Batch::new(id.clone(), batchlingua_core::BatchState::Running, Arc::default());
             known.project = Some("retail".into());
-            backend.known.learn([&known]);
             for name in CALLS {
+                // The job was seen before, so that every call is the one that is meant.
+                backend.known.learn([&known]);
                 let error = call(&backend, &id, name).await;
+                if is_yes(version, what, name) {
+                    assert!(error.is_none(), "{face} {what}: {name}: {error:?}");
+                    continue;
+                }
                 if is_silence_of_an_older_one(version, what, name) {
-                    assert!(error.is_none_or(|error| matches!(error.kind, ErrorKind::NotFound(_))), "{face} {what}: {name}");
+                    assert!(
+                        error.is_none_or(|error| matches!(error.kind, ErrorKind::NotFound(_))),
+                        "{face} {what}: {name}"
+                    );
                     continue;
                 }
                 let error = error.unwrap_or_else(|| panic!("{face} {what}: {name} was taken for an answer"));
@@ -357,6 +410,12 @@ async fn answers_that_break_parsers_are_clear_errors() {
             }
         }
     }
+}
+
+/// To an action a Kylin 5 answers with its code alone, whatever else stands there.
+fn is_yes(version: Version, what: &str, call: &str) -> bool {
+    let has_code = ["wrong types", "a list of another thing", "null", "packed, though nobody asked"].contains(&what);
+    version == Version::Five && has_code && matches!(call, "pause" | "cancel")
 }
 
 /// An older one says nothing about a job that it does not have.

@@ -5,7 +5,13 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 use crate::backend::fake::{failure, older_failure};
 
-fn judge(as_caller: bool, status: u16, content_type: &'static str, body: impl Into<Bytes>, about: About<'_>) -> Refusal {
+fn judge(
+    as_caller: bool,
+    status: u16,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+    about: About<'_>,
+) -> Refusal {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let answer = Answer { status: StatusCode::from_u16(status).expect("a status"), headers, body: body.into() };
@@ -23,7 +29,10 @@ fn every_code_of_the_table_means_what_it_says() {
     let action = About::Action("j");
     let kind = |code: &str, about| coded(500, code, about).error.kind;
     let gone = ErrorKind::NotFound(Missing::Batch("j".into()));
-    assert_eq!([kind("KE-010032219", job), kind("KE-010032219", action), kind("KE-010001201", job)], [gone.clone(), gone.clone(), gone]);
+    assert_eq!(
+        [kind("KE-010032219", job), kind("KE-010032219", action), kind("KE-010001201", job)],
+        [gone.clone(), gone.clone(), gone]
+    );
     let project = About::Jobs(Some("ghost"));
     assert_eq!(kind("KE-010001201", project), ErrorKind::NotFound(Missing::Project("ghost".into())));
     for code in ["KE-010032211", "KE-010032215", "KE-010032217", "KE-010032220"] {
@@ -61,7 +70,10 @@ fn an_error_behind_a_good_status_is_one() {
 fn kylins_own_words_go_along_without_their_stack_trace() {
     let refusal = coded(500, "KE-010032217", About::Action("j"));
     let native = refusal.error.native.expect("Kylin's own answer");
-    assert_eq!((native.dialect.as_str(), native.status, native.content_type.as_str()), ("kylin", 500, "application/json"));
+    assert_eq!(
+        (native.dialect.as_str(), native.status, native.content_type.as_str()),
+        ("kylin", 500, "application/json")
+    );
     let wanted = failure("KE-010032217", "the words").replace(r#""org.example.Secret\n\tat x""#, "null");
     assert_eq!(String::from_utf8_lossy(&native.body), wanted);
     assert!(!refusal.error.message.contains("Secret"), "{}", refusal.error.message);
@@ -83,8 +95,16 @@ fn whose_credentials_were_refused_is_told_apart() {
         (200, html, page.to_owned(), Blame::Counted),
     ] {
         let own = judge(false, status, content_type, body.clone(), job);
-        assert_eq!((&own.error.kind, own.why), (&ErrorKind::BackendRejected, Why::Credentials(blame)), "{status} {body}");
-        assert!(own.error.message.contains("the proxy's credentials") && own.error.native.is_none(), "{}", own.error.message);
+        assert_eq!(
+            (&own.error.kind, own.why),
+            (&ErrorKind::BackendRejected, Why::Credentials(blame)),
+            "{status} {body}"
+        );
+        assert!(
+            own.error.message.contains("the proxy's credentials") && own.error.native.is_none(),
+            "{}",
+            own.error.message
+        );
         let callers = judge(true, status, content_type, body, job).error;
         assert_eq!((callers.kind, callers.native.is_none()), (ErrorKind::Unauthenticated(Unproven::Wrong), true));
     }
@@ -117,7 +137,12 @@ fn what_no_kylin_says_is_told_by_its_status() {
         (404, "text/html", "<html><title>Not Found</title></html>", ErrorKind::BackendRejected),
         (503, "text/plain", "upstream is down", unavailable.clone()),
         (429, "text/plain", "slowly", ErrorKind::Throttled { retry_after: RETRY_AFTER }),
-        (404, "application/json", r#"{"timestamp":"t","status":404,"error":"Not Found","path":"/x"}"#, ErrorKind::BackendRejected),
+        (
+            404,
+            "application/json",
+            r#"{"timestamp":"t","status":404,"error":"Not Found","path":"/x"}"#,
+            ErrorKind::BackendRejected,
+        ),
         (406, "application/json", "", ErrorKind::BackendRejected),
         (500, "application/json", "{\"code\"", ErrorKind::BackendRejected),
         (200, "application/json", "{\"code\":\"999\"}", unavailable.clone()),

@@ -8,7 +8,7 @@ const ID: &str = "9a1d5c42-7b3e-08f1-64ce-2f90ab35d7e1";
 fn job(changes: serde_json::Value) -> Result<Batch<NativeId>, Fault> {
     let mut object = json!({
         "id": ID, "job_status": "RUNNING", "project": "retail", "submitter": "ANALYST", "target_subject": "orders_daily",
-        "target_model": "c0ffee00-1111-2222-3333-444455556666", "create_time": 1_000, "exec_start_time": 0, "exec_end_time": 0,
+        "target_model": "c0ffee00-1111-2222-3333-444455556666", "job_name": "INC_BUILD", "create_time": 1_000, "exec_start_time": 0, "exec_end_time": 0,
         "last_modified": 2_000, "steps": null,
     });
     changes.as_object().into_iter().flatten().for_each(|(name, value)| object[name] = value.clone());
@@ -26,6 +26,8 @@ fn a_job_is_read_as_the_reference_maps_it() {
     assert_eq!((seen.spec.title(), seen.spec.program()), ("orders_daily", "c0ffee00-1111-2222-3333-444455556666"));
     assert_eq!((seen.user(), seen.project.as_ref().map(|project| project.as_str())), (Some("ANALYST"), Some("retail")));
     assert_eq!((seen.spec.queue.as_ref(), seen.spec.file.as_ref()), (None, None));
+    let kinds: Vec<_> = seen.spec.extensions.iter().map(|kind| (kind.name.as_str(), kind.value.as_str())).collect();
+    assert_eq!(kinds, [("job_name", "\"INC_BUILD\"")]);
     let native = seen.native.expect("its own object");
     assert_eq!((native.dialect.as_str(), native.word.as_str()), ("kylin", "RUNNING"));
 }
@@ -109,7 +111,8 @@ fn an_older_job_says_by_seconds_when_it_was_made() {
     assert_eq!(millis(seen.times), (53_000, Some(60_000), Some(80_000), 90_000));
     assert_eq!((seen.spec.title(), seen.steps[0].id.as_str()), ("orders", format!("{ID}_00").as_str()));
     assert_eq!(seen.diagnostic.as_deref(), Some("step 'Hive' failed: its log says why"));
-    let waiting = json!({"uuid": ID, "last_modified": 90_000, "job_status": "PENDING", "name": "BUILD", "exec_start_time": 0});
+    let waiting =
+        json!({"uuid": ID, "last_modified": 90_000, "job_status": "PENDING", "name": "BUILD", "exec_start_time": 0});
     let seen = Reader::new().instance(&waiting.to_string()).expect("a job");
     assert_eq!((millis(seen.times), seen.project), ((90_000, None, None, 90_000), None));
 }
@@ -119,7 +122,18 @@ fn only_what_could_be_sent_back_is_an_id() {
     for id in [ID, &format!("{ID}-{ID}"), "a1234567", &Uuid::nil().to_string()] {
         assert!(is_id(id), "{id}");
     }
-    for no_id in ["", "7", "overview", "statistics", "a/../b-1234567", "a,b-1234567", "a b-1234567", "1?x=12345", "\u{fc}1234567", &"1".repeat(201)] {
+    for no_id in [
+        "",
+        "7",
+        "overview",
+        "statistics",
+        "a/../b-1234567",
+        "a,b-1234567",
+        "a b-1234567",
+        "1?x=12345",
+        "\u{fc}1234567",
+        &"1".repeat(201),
+    ] {
         assert!(!is_id(no_id), "{no_id}");
     }
 }

@@ -135,6 +135,14 @@ fn narrow(condition: &mut Where, filter: &Filter) {
     condition.and_time("created < ?", filter.created_before);
     condition.and_time("modified >= ?", filter.modified_from);
     condition.and_time("ended <= ?", filter.ended_to);
+    if let Some(wanted) = &filter.extension {
+        let value = "(SELECT value ->> '$.value' FROM json_each(spec, '$.extensions') \
+                     WHERE value ->> '$.dialect' = ? AND value ->> '$.name' = ? LIMIT 1)";
+        let values = wanted.values.iter().map(|value| Value::from(value.clone()));
+        let of = [Value::from(wanted.dialect.as_str().to_owned()), Value::from(wanted.name.clone())];
+        let is_one = format!("coalesce({value} IN ({}), ?)", places(wanted.values.len()));
+        condition.and(&is_one, of.into_iter().chain(values).chain([Value::Integer(i64::from(wanted.or_none))]));
+    }
     if let Some(text) = &filter.contains {
         let text = Value::from(text.to_ascii_lowercase());
         let within = "(instr(lower(title), ?) > 0 OR instr(uuid, ?) > 0 OR instr(lower(native), ?) > 0)";

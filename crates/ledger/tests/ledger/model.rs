@@ -289,6 +289,7 @@ fn query() -> impl Strategy<Value = (ListQuery, Scope)> {
             name: name.map(|name| format!("name{name}")),
             contains: contains.map(str::to_owned),
             queue: created.map(|_| "Q1".to_owned()),
+            extension: None,
             id: name.filter(|_| ended.is_some()).map(|name| format!("native{name}")),
             user: who.filter(|_| name.is_none()).map(|who| ["ana", "eva"][usize::from(who)].to_owned()),
             program: ended.filter(|seconds| seconds % 2 == 0).map(|_| "a.jar".to_owned()),

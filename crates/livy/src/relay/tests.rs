@@ -162,3 +162,28 @@ fn only_a_place_on_the_livy_becomes_one_on_the_proxy() {
         assert_eq!(headers[header::LOCATION], place, "{told}");
     }
 }
+
+#[test]
+fn whom_a_session_runs_as_is_told_to_whoever_asks() {
+    use batchlingua_core::BatchSpec;
+    use batchlingua_wire::{Relayed, RequestBody};
+    let livy = crate::recorded::dialect(json!({}));
+    let face = face(false);
+    let told = |line: &str, body: Option<&str>| {
+        let body = body.map(|body| RequestBody::Bytes(body.to_owned().into()));
+        livy.relayed(&head(line, &[], face.clone()), body).expect("readable")
+    };
+    let asks = |run_as: Option<&str>, queue: Option<&str>| {
+        let (run_as, queue) = (run_as.map(str::to_owned), queue.map(str::to_owned));
+        Relayed::Asks(Box::new(BatchSpec { run_as, queue, ..BatchSpec::default() }))
+    };
+    for line in ["POST /sessions", "POST /livy/sessions/", "POST /sessions?doAs=ana"] {
+        assert_eq!(told(line, None), Relayed::InBody, "{line}");
+    }
+    assert_eq!(told("GET /sessions/1", None), Relayed::Nothing);
+    assert_eq!(told("POST /sessions/1/statements?doAs=ana", None), asks(Some("ana"), None));
+    let body = r#"{"proxyUser": "first", "kind": "spark", "queue": "q", "proxyUser": "etl"}"#;
+    assert_eq!(told("POST /sessions", Some(body)), asks(Some("etl"), Some("q")), "the last of a doubled member");
+    assert_eq!(told("POST /sessions?doAs=ana", Some(body)), asks(Some("ana"), Some("q")), "stronger than the body's");
+    assert!(livy.relayed(&head("POST /sessions", &[], face), Some(RequestBody::Bytes("{".into()))).is_err());
+}

@@ -128,6 +128,9 @@ impl Fields {
             self.line(field, text.as_ref());
         }
         let filter = &query.filter;
+        if let Some(extension) = &filter.extension {
+            self.list("extension", extension.values.iter().map(|value| format!("{} {value}", extension.name)).collect());
+        }
         for (field, time) in [
             ("created_from", filter.created_from),
             ("created_before", filter.created_before),

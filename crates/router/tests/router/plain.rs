@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use batchlingua_core::{
-    Action, Batch, BatchId, BatchRef, BatchState, Conf, Credentials, Detail, DialectName, Effect, Error, ErrorKind,
-    Filter, IdempotencyKey, Lines, ListQuery, LogBody, LogQuery, LogSource, Millis, Operation, Outcome, Payload,
-    Project, Purpose, Replay, Reply, Result, Selection, Submission, Window,
+    Action, Batch, BatchId, BatchRef, BatchSpec, BatchState, Conf, Credentials, Detail, DialectName, Effect, Error,
+    ErrorKind, Filter, IdempotencyKey, Lines, ListQuery, LogBody, LogQuery, LogSource, Millis, Operation, Outcome,
+    Payload, Project, Purpose, Replay, Reply, Result, Selection, Submission, Window,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Decoded, Dialect, Miss, Ownership, Part, RequestBody, RequestHead, Route, basic_credentials,
+    Body, BodyKind, Decoded, Dialect, Miss, Ownership, Part, Relayed, RequestBody, RequestHead, Route,
+    basic_credentials,
 };
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -56,6 +57,17 @@ impl Dialect for Plain {
 
     fn is_relayed(&self, head: &RequestHead) -> bool {
         head.target.segments.first().is_some_and(|first| first == "relay")
+    }
+
+    fn relayed(&self, head: &RequestHead, body: Option<RequestBody>) -> Result<Relayed> {
+        let user = match body {
+            None if head.method == Method::PATCH => return Ok(Relayed::InBody),
+            None => head.target.query.get("as").map(str::to_owned),
+            Some(body) => json_of(&body)?["user"].as_str().map(str::to_owned),
+        };
+        Ok(user.map_or(Relayed::Nothing, |user| {
+            Relayed::Asks(Box::new(BatchSpec { run_as: Some(user), ..BatchSpec::default() }))
+        }))
     }
 
     fn ownership(&self) -> Ownership {

@@ -334,3 +334,20 @@ async fn batches_without_a_project_can_be_kept_from_those_who_name_one() {
     assert_eq!(narrow.get(&format!("/jobs/{own}")).await.status, 200, "what was acknowledged is found");
     assert_eq!(narrow.get("/jobs").await.json["total"], 1);
 }
+
+/// Whoever may not run a batch as another user gets no session of his either.
+#[tokio::test(start_paused = true)]
+async fn what_is_passed_on_runs_as_nobody_that_its_sender_may_not_be() {
+    let house = house_with(|plans| plans.relay = Some(Arc::new(crate::upstream::Mirror)));
+    let narrow = As(&house, "narrow");
+    assert_eq!(narrow.send(Method::POST, "/relay/1", Body::empty()).await.status, 202);
+    assert_eq!(narrow.send(Method::POST, "/relay/1?as=etl", Body::empty()).await.status, 202);
+    let refused = narrow.send(Method::POST, "/relay/1?as=root", Body::empty()).await;
+    assert_eq!(said(&refused), (403, "forbidden".into()));
+    let asked = |user: &str| Body::full(json!({ "user": user }).to_string());
+    let passed = narrow.send(Method::PATCH, "/relay", asked("etl")).await;
+    assert!(passed.status == 202 && passed.text.ends_with(r#"{"user":"etl"}"#), "{passed:?}");
+    assert_eq!(said(&narrow.send(Method::PATCH, "/relay", asked("root")).await), (403, "forbidden".into()));
+    let unreadable = narrow.send(Method::PATCH, "/relay", Body::full("no JSON")).await;
+    assert_eq!(said(&unreadable), (400, "invalid_request".into()), "what nobody can read asks for nobody knows what");
+}

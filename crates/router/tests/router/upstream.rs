@@ -227,7 +227,7 @@ async fn without_a_stage_the_refusal_names_the_setting() {
 }
 
 /// Answers with what it was sent, backwards.
-struct Mirror;
+pub(crate) struct Mirror;
 
 #[async_trait]
 impl Relay for Mirror {

@@ -220,11 +220,15 @@ async fn jobs_are_held_where_the_platform_can(house: &House, submitter: &dyn Voi
         }
         assert_eq!(answer.status, 200, "{word_of}: {answer:?}");
         reached(house, &native, comes_to).await;
-        // A platform that counts no attempts cannot tell a job that begins again from an older look at it, and nothing goes backwards.
-        let is_seen = house.chain.is_none() || action != Action::Restart;
-        let word_now = if is_seen { comes_to } else { BatchState::Running };
+        // Begun again, it waits. Where no attempts are counted, or a change of the one before is told late, that looks as if it ran on.
+        let states: &[BatchState] = match comes_to {
+            BatchState::Paused => &[BatchState::Paused],
+            _ => &[BatchState::Queued, BatchState::Running],
+        };
         for front in VOICES {
-            assert_eq!(shown(house, front, &id).await, front.word(word_now), "{word_of} shown by {}", front.dialect());
+            let word = shown(house, front, &id).await;
+            let is_one = states.iter().any(|state| front.word(*state) == word);
+            assert!(is_one, "{word_of} shown by {}: {word}", front.dialect());
         }
         if comes_to == BatchState::Queued {
             house.rig.submitted(&native, Job::Runs).await;

@@ -113,7 +113,7 @@ fn describe_submission(out: &mut String, submission: &Submission) {
 
 fn describe_list(out: &mut String, query: &ListQuery) {
     let ListQuery { filter, order, window, tails } = query;
-    let Filter { states, kinds, id, owner, user, name, program, contains, queue, .. } = filter;
+    let Filter { states, kinds, id, owner, user, name, program, contains, queue, extension, .. } = filter;
     let Filter { created_from, created_before, modified_from, ended_to, .. } = filter;
     given(out, "states", &states.map(words));
     given(out, "kinds", kinds);
@@ -124,6 +124,7 @@ fn describe_list(out: &mut String, query: &ListQuery) {
     given(out, "program", program);
     given(out, "contains", contains);
     given(out, "queue", queue);
+    given(out, "extension", extension);
     given(out, "created_from", &created_from.map(|at| at.0));
     given(out, "created_before", &created_before.map(|at| at.0));
     given(out, "modified_from", &modified_from.map(|at| at.0));

@@ -222,9 +222,14 @@ def storm(house, checks):
     ends = [to_its_end(hook, batch)[-1] for batch in acknowledged.values()]
     checks.equal("every batch ends in success", ends, [BatchState.SUCCESS] * 20)
     checks.equal("every job was started once", [len(started(folder)) for folder in folders.values()], [1] * 20)
+    shown = {name: proxy.call("GET", f"/batches/{batch}")[2]["id"] for name, batch in acknowledged.items()}
+    if house.over is None:
+        checks.equal("and is shown under it", shown, acknowledged)
+    # Over a platform the proxy may have met the job there before it knew again that it was its own; the number from then is a
+    # second one.
     listed = sorted(known["id"] for known in proxy.batches())
-    checks.equal("the list has these and no other", listed, sorted(acknowledged.values()))
-    checks.equal("under their names", {known["name"]: known["id"] for known in proxy.batches()}, acknowledged)
+    checks.equal("the list has these and no other", listed, sorted(shown.values()))
+    checks.equal("under their names", {known["name"]: known["id"] for known in proxy.batches()}, shown)
 
 
 CASES = [killed, cancelled_after, deferred, queued, storm]

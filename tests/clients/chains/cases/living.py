@@ -1,8 +1,7 @@
-"""One batch of each dialect over the platform: it is one job there, its id is the platform's own where the dialect is, and its log
-comes whole in pages of any size."""
+"""A batch over the platform: it is one job there, known by its id to all, and its log comes whole in pages of any size."""
 
 from lib.checks import until
-from talk import PROJECT, SUBMITTING, TALKS, jobs, known_as, look, submitted
+from talk import PROJECT, SUBMITTING, TALKS, everywhere, jobs, look, submitted
 
 LINES = 2500
 
@@ -29,8 +28,7 @@ def one_job(house, checks):
     for by in SUBMITTING:
         name, folder = f"living by {by}", house.folder("living")
         batch = submitted(house.main, by, house.job("lines.py"), name, LINES, folder)
-        ids = until(f"{name} is listed", lambda name=name: (found := known_as(house.main, name))["livy"] is not None
-                    and found["kyuubi"] and found)
+        ids = everywhere(house.main, name)
         native = jobs(house.main.far)[name]
         checks.equal(f"{by}: one job", len(native), 1)
         if house.over == "livy":
@@ -63,7 +61,7 @@ def one_job(house, checks):
 def failing(house, checks):
     """a job that fails is failed for all, and its log says why"""
     submitted(house.main, "dli", house.job("failing.py"), "fails")
-    ids = until("it is listed", lambda: (found := known_as(house.main, "fails"))["livy"] is not None and found["kyuubi"] and found)
+    ids = everywhere(house.main, "fails")
     for client, own in ids.items():
         until(f"{client} sees its end", lambda client=client, own=own: look(house.main, client, own)[1] == "failed")
         lines = pages(house.main, client, own, 1000)

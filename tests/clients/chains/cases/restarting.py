@@ -1,11 +1,11 @@
-"""Either of the two goes away while jobs run, killed or told to end, and comes back: ids and jobs stay, and no end is invented."""
+"""Either of the two goes away while jobs run, killed or told to end, and comes back: ids and jobs stay, no end is invented."""
 
 import threading
 
 from lib.checks import until
 from lib.jobs import gone, started
 from lib.proxy import EVERY_DIALECT
-from talk import SUBMITTING, TALKS, jobs, known_as, look, submitted
+from talk import SUBMITTING, TALKS, everywhere, jobs, known_as, look, submitted
 
 # Who goes, how, and by which dialect the batches came.
 WAYS = [("far", "kill", "livy"), ("far", "stop", "kyuubi"), ("near", "kill", "dli"), ("near", "stop", "livy")]
@@ -61,8 +61,7 @@ def away_and_back(house, checks):
         for kind, name in names.items():
             submitted(proxy, by, house.job("waiting.py"), name, folders[kind], 3 if kind == "ends-badly" else 0)
         pids = {kind: started(folder)[0] for kind, folder in folders.items()}
-        ids = {kind: until(f"{name} is listed", lambda name=name: (found := known_as(proxy, name))["livy"] is not None
-                           and found["kyuubi"] and found) for kind, name in names.items()}
+        ids = {kind: everywhere(proxy, name) for kind, name in names.items()}
         for kind in names:
             for client, own in ids[kind].items():
                 until(f"{client} sees it running", lambda client=client, own=own: look(proxy, client, own)[1] == "running")
@@ -114,8 +113,7 @@ def cancelled_afterwards(house, checks):
     folder = house.folder("cancelled")
     submitted(proxy, SUBMITTING[0], house.job("waiting.py"), "cancelled afterwards", folder)
     pids = started(folder)[0]
-    ids = until("it is listed", lambda: (found := known_as(proxy, "cancelled afterwards"))["livy"] is not None
-                and found["kyuubi"] and found)
+    ids = everywhere(proxy, "cancelled afterwards")
     proxy.kill()
     proxy.far.kill()
     proxy.far.start()

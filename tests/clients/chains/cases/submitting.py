@@ -1,4 +1,4 @@
-"""Submits while the platform is away, goes away in the middle, or can take none: a client is told the truth, and no job runs twice."""
+"""Submits while the platform is away, goes away in the middle, or takes none: a client is told the truth, no job runs twice."""
 
 import random
 import threading

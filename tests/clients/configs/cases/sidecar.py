@@ -13,7 +13,8 @@ def in_and_out(house, checks):
     livy = platform(house, "sidecar-livy", "livy", VARIABLES["LIVY_PASSWORD"])
     checks.equal("the Livy asks who comes", livy.call("GET", "/batches")[0], 401)
     folder = house.folder("before")
-    before = livy.call("POST", "/batches", {"file": house.job("waiting.py"), "args": [str(folder)], "name": "before"}, LOGIN)[2]["id"]
+    body = {"file": house.job("waiting.py"), "args": [str(folder)], "name": "before"}
+    before = livy.call("POST", "/batches", body, LOGIN)[2]["id"]
     pids = started(folder)[0]
 
     proxy = Filled(house, "sidecar-livy.toml", lambda proxy: {
@@ -29,7 +30,8 @@ def in_and_out(house, checks):
     until("it ends", lambda: proxy.state(made[2]["id"]) == "success")
     log = proxy.call("GET", f"/batches/{made[2]['id']}/log?from=0&size=1000")[2]["log"]
     checks.that("its log is there", "hello from python ['one']" in log, log[-5:])
-    listed = until("both are listed", lambda: (rows := {row["name"]: row["id"] for row in proxy.batches()}) and len(rows) == 2 and rows)
+    listed = until("both are listed", lambda: (rows := {row["name"]: row["id"] for row in proxy.batches()})
+                   and len(rows) == 2 and rows)
     checks.equal("by their numbers", listed, {"before": before, "meanwhile": made[2]["id"]})
 
     asked = {"kind": "pyspark"}

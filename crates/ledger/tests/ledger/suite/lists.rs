@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BatchKind, BatchRef, BatchSpec, BatchState, Filter, ListQuery, NewIntent, Observation, Order, Principal, RowId,
+    BatchKind, BatchRef, BatchSpec, BatchState, Extension, ExtensionFilter, Filter, ListQuery, NewIntent, Observation, Order, Principal, RowId,
     Scope, SortKey, Times, Window,
 };
 
@@ -107,6 +107,34 @@ pub(crate) async fn each_filter_means_what_it_says(house: House) {
         (Filter { ended_to: Some(START.plus(2 * MINUTE)), ..none() }, vec![c]),
         (Filter { ended_to: Some(START.plus(MINUTE)), ..none() }, vec![]),
     ] {
+        assert_eq!(house.listed(filter.clone()).await, shown, "{filter:?}");
+    }
+}
+
+pub(crate) async fn fields_of_one_dialect_are_asked_for(house: House) {
+    let extension = |dialect: &str, name: &str, value: &str| Extension {
+        dialect: dialect.into(),
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let of = |extensions| NewIntent { spec: Arc::new(BatchSpec { extensions, ..BatchSpec::default() }), ..intent() };
+    let built = house.accepted(of(vec![extension("kylin", "job_name", "\"BUILD\"")]), "a").await.row;
+    house.clock.go(MINUTE);
+    let others = vec![extension("dli", "job_name", "\"BUILD\""), extension("kylin", "tag", "\"BUILD\"")];
+    let other = house.accepted(of(others), "b").await.row;
+    house.clock.go(MINUTE);
+    let merged = house.accepted(of(vec![extension("kylin", "job_name", "\"MERGE\"")]), "c").await.row;
+    for (values, or_none, shown) in [
+        (vec!["\"BUILD\""], false, vec![built]),
+        (vec!["\"BUILD\"", "\"MERGE\""], false, vec![built, merged]),
+        (vec!["\"build\""], false, vec![]),
+        (vec!["\"MERGE\""], true, vec![other, merged]),
+        (vec![], true, vec![other]),
+        (vec![], false, vec![]),
+    ] {
+        let values = values.into_iter().map(str::to_owned).collect();
+        let wanted = ExtensionFilter { dialect: "kylin".into(), name: "job_name".into(), values, or_none };
+        let filter = Filter { extension: Some(wanted), ..Filter::default() };
         assert_eq!(house.listed(filter.clone()).await, shown, "{filter:?}");
     }
 }
