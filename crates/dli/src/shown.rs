@@ -1,4 +1,6 @@
-//! What clients are shown of a batch that runs on a DLI: that DLI's own object, as it came, but for its id, which is the proxy's.
+//! What clients are shown of a batch that runs on a DLI: that DLI's own object, as it came, but for its id, which is the proxy's, and its
+//! owner where he has proven to the proxy who he is: to that DLI all are the user whose credentials the proxy has, and lists that are asked for
+//! an owner go by the one that is known here.
 //!
 //! Its words and members are passed on whatever they are. Only where a state is asked for alone a word that is known is in small letters: the
 //! reference has it with a capital in one place, and Terraform waits for the other for ever.
@@ -30,6 +32,9 @@ pub(crate) fn object(batch: &Batch<BatchId>) -> Option<Vec<u8>> {
     let mut changes = vec![("id", id(batch.id.uuid))];
     if let Some(name) = object.get("name").and_then(|name| whole_name(batch, name)) {
         changes.push(("name", name.into()));
+    }
+    if let Some(owner) = batch.owner.as_ref().filter(|owner| owner.verified) {
+        changes.push(("owner", serde_json::to_string(&owner.name).ok()?.into()));
     }
     Some(object.with(&changes))
 }
@@ -68,7 +73,7 @@ fn whole_name(batch: &Batch<BatchId>, text: &str) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use batchlingua_core::BatchSpec;
+    use batchlingua_core::{BatchSpec, Principal};
 
     use super::*;
 
@@ -95,6 +100,10 @@ mod tests {
         assert!(text(&named).expect("an object").contains(r#""name":"nightly run of the whole house""#));
         Arc::make_mut(&mut named.spec).name = Some("another".to_owned());
         assert_eq!(text(&named), text(&running), "what DLI says counts");
+        let owned = |owner| Batch { owner: Some(owner), ..running.clone() };
+        assert_eq!(text(&owned(Principal::unverified("ana"))), text(&running));
+        let proven = Principal { verified: true, ..Principal::unverified("ana") };
+        assert!(text(&owned(proven)).expect("an object").ends_with(r#","owner":"ana"}"#));
     }
 
     #[test]

@@ -169,9 +169,11 @@ fn first_times(seen: &Times, state: BatchState, now: Millis) -> Times {
     }
 }
 
-/// The backend's id as a uuid, if it is one as everybody writes them.
+/// The backend's id as a uuid, if it is one as everybody writes them. What stands before a slash says where the batch is (a project), and not
+/// which it is.
 pub(crate) fn uuid_of(native: &NativeId) -> Option<Uuid> {
     let text = native.as_str();
+    let text = text.rsplit_once('/').map_or(text, |(_, id)| id);
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }
 
@@ -194,6 +196,7 @@ mod tests {
     fn only_the_usual_form_is_a_uuid() {
         assert!(uuid_of(&"6F1D8E0C-1B9E-4B55-8C62-0242AC130003".into()).is_some());
         assert!(uuid_of(&"6f1d8e0c1b9e4b558c620242ac130003".into()).is_none());
-        assert!(uuid_of(&"17".into()).is_none());
+        assert!(uuid_of(&"p1/6f1d8e0c-1b9e-4b55-8c62-0242ac130003".into()).is_some());
+        assert!(uuid_of(&"17".into()).is_none() && uuid_of(&"p1/17".into()).is_none());
     }
 }

@@ -22,7 +22,7 @@ use http_body_util::BodyExt;
 use crate::{
     Gateway, ListenerService, RouteRule, answer,
     door::{Beside, Door, Received, context, covers_body, receive},
-    listener::{Entrance, Listener, Turned, has_other_expectation},
+    listener::{Entrance, Listener, Turned, has_other_expectation, permitted},
     submit::{self, Planned},
     view,
 };
@@ -175,12 +175,15 @@ impl Explainer<'_> {
         let auth = self.auth.clone();
         let door = Door { gateway: self.gateway, auth: &*auth, dialect: &*dialect, head: &head };
         if is_relayed {
-            return match door.identify(shown).await {
-                Ok(identity) => {
-                    self.told.principal = Some(identity.principal);
-                    let (backend, _) = &self.gateway.relays[dialect.name()];
-                    Verdict::Relayed(backend.clone())
-                }
+            let caller = self.gateway.caller(&shown);
+            let identity = match door.identify(shown).await {
+                Ok(identity) => identity,
+                Err(error) => return self.refuse(&head, &error),
+            };
+            self.told.principal = Some(identity.principal.clone());
+            let ctx = context(self.gateway, &self.dialect, &head, identity, Beside { caller, peer: None });
+            return match permitted(self.gateway, &ctx, &*dialect, &head, body).await {
+                Ok(_) => Verdict::Relayed(self.gateway.relays[dialect.name()].0.clone()),
                 Err(error) => self.refuse(&head, &error),
             };
         }

@@ -436,7 +436,7 @@ async fn relay(
 }
 
 /// The body of a call that its sender may have passed on. It goes through unread where there is nothing that he may not ask for.
-async fn permitted(
+pub(crate) async fn permitted(
     gateway: &Gateway,
     ctx: &Context,
     dialect: &dyn Dialect,

@@ -14,7 +14,7 @@ use super::{Rules, advanced, bind_native, known, reuse, sight};
 use crate::{
     LedgerError,
     masked::MaskedSpec,
-    row::{Id, Row},
+    row::{Id, Row, uuid_of},
     table::Table,
 };
 
@@ -111,6 +111,9 @@ impl Rules {
         bind_native(table, &backend, &seen.native, row.id())?;
         let untold = is_untold(row.entry.phase);
         reuse::adopt(table, &mut row, seen, untold)?;
+        if untold {
+            show_own_uuid(table, &mut row, seen)?;
+        }
         row.entry.phase = Phase::Accepted;
         row.entry.refusal = None;
         row.batch_mut().id.native = Some(seen.native.clone());
@@ -209,6 +212,20 @@ fn stored_batch(table: &mut dyn Table, new: &NewIntent) -> Result<Option<Intende
         Phase::Accepted => Ok(Some(Intended::Answered(row.entry))),
         Phase::Refused | Phase::Failed => table.free_id(&id).map(|()| None),
     }
+}
+
+/// A client of the platform's own dialect is shown the platform's own uuid, so that it may hold on to it with or without a proxy in between.
+/// The one that was made with the intent still names the batch; as a mark it has done its work.
+fn show_own_uuid(table: &mut dyn Table, row: &mut Row, seen: &NativeIdentity) -> Result<(), LedgerError> {
+    let speaks = seen.batch.native.as_ref().map(|native| &native.dialect);
+    let Some(uuid) = uuid_of(&seen.native).filter(|_| speaks.is_some() && speaks == row.entry.dialect.as_ref()) else {
+        return Ok(());
+    };
+    if table.whose(&Id::Uuid(uuid))? == Some(row.id()) {
+        row.batch_mut().id.uuid = uuid;
+        row.entry.marker.uuid = uuid;
+    }
+    Ok(())
 }
 
 /// Whether nobody has been told yet under which id the batch will be found.

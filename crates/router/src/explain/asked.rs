@@ -129,7 +129,10 @@ impl Fields {
         }
         let filter = &query.filter;
         if let Some(extension) = &filter.extension {
-            self.list("extension", extension.values.iter().map(|value| format!("{} {value}", extension.name)).collect());
+            self.list(
+                "extension",
+                extension.values.iter().map(|value| format!("{} {value}", extension.name)).collect(),
+            );
         }
         for (field, time) in [
             ("created_from", filter.created_from),

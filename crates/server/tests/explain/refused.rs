@@ -110,6 +110,22 @@ fn what_asks_the_ledger_is_explained_as_far_as_it_goes() {
     assert!(ground.is_untouched());
 }
 
+/// Sessions go to the platform as they are; who may not ask for what their body says is refused here as he would be there.
+#[test]
+fn what_is_passed_on_is_told_with_who_may() {
+    let livy = "[backend.old]\nkind = \"livy\"\nurl = \"http://127.0.0.1:1\"\n";
+    let session =
+        "POST /sessions HTTP/1.1\nContent-Type: application/json\n\n{\"kind\": \"spark\", \"proxyUser\": \"bob\"}\n";
+    let (done, object) = Ground::new(livy).json(session, &[]);
+    assert!(done && object["outcome"] == "relayed" && object["backend"] == "old", "{object}");
+    let ground = Ground::new(&format!("{AUTH}{livy}"));
+    let (done, object) = ground.json(session, &["--user", "eve"]);
+    assert!(done && object["outcome"] == "relayed", "an administrator may: {object}");
+    let (done, object) = ground.json(session, &["--user", "ana"]);
+    assert!(!done && object["answer"]["status"] == 403, "{object}");
+    assert!(ground.is_untouched());
+}
+
 #[test]
 fn the_rule_that_takes_a_submit_is_named() {
     let routes = "[[route]]\nmatch = { queue = \"nightly*\", header = { \"X-Team\" = \"etl\" } }\nto = \"there\"\n[[route]]\nto = \"here\"\n";

@@ -1,5 +1,6 @@
 """kyuubi-to-dli.toml: Kyuubi's clients submit to a DLI that checks their proxy's signature."""
 
+import json
 import pathlib
 
 from filled import VARIABLES, Filled, leaked, platform
@@ -32,8 +33,12 @@ def shim(house, checks):
     checks.equal("and ends in", to_its_end(proxy, batch["id"]), "FINISHED")
     checks.that("its log is there", "hello from python ['one']" in whole_log(proxy, batch["id"]))
     there = dli.side.call("GET", f"/v2.0/{PROJECT}/batches")[2]["sessions"]
-    checks.equal("at DLI it is one batch, with the queue of the file and its own sizes",
-                 [(row["name"], row["queue"], row["sc_type"]) for row in there], [("by its path", "etl", "CUSTOMIZED")])
+    checks.equal("at DLI it is one batch, in the queue of the file", [(row["name"], row["queue"]) for row in there],
+                 [("by its path", "etl")])
+    sent = json.loads(there[0]["req_body"])
+    checks.equal("with its sizes, and what the file says for all", (
+        sent["conf"]["spark.executor.memory"], sent["conf"]["spark.executor.instances"], sent["feature"], sent["spark_version"]),
+        ("512m", "2", "basic", "3.3.1"))
 
     answer = upload(proxy, form(request(args=["two"]), pathlib.Path(house.job("hello.py"))))
     if checks.equal("an upload is taken", answer.status, 200):

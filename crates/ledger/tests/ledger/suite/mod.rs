@@ -31,6 +31,7 @@ suite! {
     submits:
         an_intent_can_be_found_before_it_is_sent_but_is_not_listed
         an_accepted_batch_was_created_when_its_platform_says
+        a_client_of_the_platforms_dialect_is_shown_the_platforms_uuid
         ordinals_count_up_and_are_never_given_twice
         the_first_ordinal_may_be_nought
         the_last_ordinal_is_the_last

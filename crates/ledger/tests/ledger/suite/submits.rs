@@ -4,7 +4,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
     App, BatchKind, BatchRef, BatchSpec, BatchState, Claim, Conf, Error, ErrorKind, Extension, Fate, Field, Filter,
-    Intended, Lease, Marker, Millis, NewIntent, Phase, Principal, RowId, Size, Times, Treatment, Verdict, redact::MASK,
+    Intended, Lease, Marker, Millis, Native, NewIntent, Phase, Principal, RowId, Size, Times, Treatment, Uuid, Verdict,
+    redact::MASK,
 };
 
 use crate::house::{
@@ -52,6 +53,33 @@ pub(crate) async fn an_accepted_batch_was_created_when_its_platform_says(house: 
     let (silent, lease) = house.intend(named("silent")).await;
     let settled = house.ledger.settle(&lease, accepted("3", BatchState::Running)).await.expect("settled");
     assert_eq!(settled.batch.times.created, silent.batch.times.created);
+}
+
+pub(crate) async fn a_client_of_the_platforms_dialect_is_shown_the_platforms_uuid(house: House) {
+    let seen = |number: u128, dialect: &str| {
+        let uuid = Uuid::from_u128(number);
+        let native = Native { dialect: dialect.into(), word: "running".into(), object: "{}".into() };
+        let seen = seen_batch(&format!("p1/{uuid}"), |batch| batch.native = Some(native));
+        (uuid, Verdict::Accepted(Box::new(seen)))
+    };
+    let same = intent().dialect.to_string();
+    for (number, dialect, is_told, is_shown) in
+        [(101, same.as_str(), false, true), (102, "another", false, false), (103, same.as_str(), true, false)]
+    {
+        let (made, lease) = house.intend(intent()).await;
+        house.ledger.may_send(&lease).await.expect("the lease is live");
+        if is_told {
+            house.settle(&lease, Verdict::Ambiguous).await;
+        }
+        let (native, accepted) = seen(number, dialect);
+        let settled = house.settle(&lease, accepted).await;
+        let shown = if is_shown { native } else { made.batch.id.uuid };
+        assert_eq!(settled.batch.id.uuid, shown, "{number}");
+        for uuid in [native, made.batch.id.uuid] {
+            let found = house.find(BatchRef::Uuid(uuid)).await.expect("both are known");
+            assert_eq!((found.row, found.batch.id.uuid), (made.row, shown), "{number}");
+        }
+    }
 }
 
 pub(crate) async fn ordinals_count_up_and_are_never_given_twice(house: House) {
