@@ -171,6 +171,8 @@ enum Meaning {
     /// Who asks is not known there, or may not do this.
     Stranger,
     Denied,
+    /// It may not use a queue, a package or a file.
+    NotAllowed,
     NoBatch,
     NoLog,
     NoQueue(String),
@@ -201,8 +203,8 @@ pub(crate) fn refusal(
     let is_theirs = match meaning {
         Meaning::NoBatch | Meaning::NoLog => false,
         Meaning::Stranger | Meaning::Denied => is_callers,
-        Meaning::NoQueue(_) | Meaning::Wrong | Meaning::Throttled | Meaning::Failing | Meaning::Late => true,
-        Meaning::Closed => true,
+        Meaning::NotAllowed | Meaning::NoQueue(_) | Meaning::Wrong | Meaning::Throttled => true,
+        Meaning::Failing | Meaning::Late | Meaning::Closed => true,
     };
     let native = (told.is_some() && is_theirs).then(|| Box::new(answer.native(dialect)));
     let is_sure = !matches!(meaning, Meaning::Failing | Meaning::Late);
@@ -213,10 +215,12 @@ pub(crate) fn refusal(
         Meaning::Stranger if is_callers => {
             (ErrorKind::Unauthenticated(Unproven::Wrong), "refused the credentials that it was shown")
         }
-        Meaning::Denied if is_callers => (ErrorKind::Forbidden(Denial::Backend), "does not allow it"),
+        Meaning::Denied | Meaning::NotAllowed if is_callers => {
+            (ErrorKind::Forbidden(Denial::Backend), "does not allow it")
+        }
         Meaning::Stranger | Meaning::Denied => (ErrorKind::BackendRejected, "refused the proxy's credentials"),
         Meaning::NoQueue(queue) => (ErrorKind::NotFound(Missing::Queue(queue)), "refused it"),
-        Meaning::Wrong => (ErrorKind::BackendRejected, "refused it"),
+        Meaning::Wrong | Meaning::NotAllowed => (ErrorKind::BackendRejected, "refused it"),
         Meaning::Throttled => (ErrorKind::Throttled { retry_after }, "has too much to do"),
         Meaning::Failing => (ErrorKind::BackendUnavailable { retry_after }, "failed"),
         Meaning::Late => (ErrorKind::BackendTimeout, "took too long"),
@@ -232,7 +236,7 @@ fn meaning(answer: &Answer, told: Option<&Told>, about: About<'_>) -> Meaning {
         "DLI.0002" | "DLI.0023" if about.is_batch() => Meaning::NoBatch,
         "DLI.0001" if about.is_batch() && says_absent(&told.message) => Meaning::NoBatch,
         "DLI.0002" | "DLI.0008" => told.queue().map_or(Meaning::Wrong, |queue| Meaning::NoQueue(queue.to_owned())),
-        "DLI.0003" | "DLI.0011" | "DLI.0016" => Meaning::Denied,
+        "DLI.0003" | "DLI.0011" | "DLI.0016" => Meaning::NotAllowed,
         "DLI.0013" | "DLI.0014" | "DLI.0015" => Meaning::Stranger,
         "DLI.0019" => Meaning::Late,
         "DLI.0100" if matches!(about, About::Log(_)) => Meaning::NoLog,

@@ -253,6 +253,9 @@ impl Reader {
 
     /// `None`: there is nothing of ours in it.
     fn unmarked_request(&self, raw: &RawValue) -> Option<String> {
+        if self.echo == Echo::Conf && !raw.get().contains(MARK) {
+            return None;
+        }
         let is_object = raw.get().starts_with('{');
         let request = if is_object { Cow::Borrowed(raw.get()) } else { text(raw)? };
         let members = NativeObject::read(request.as_bytes())?;

@@ -34,7 +34,7 @@ pub(crate) fn object(batch: &Batch<BatchId>) -> Option<Vec<u8>> {
         changes.push(("name", name.into()));
     }
     if let Some(owner) = batch.owner.as_ref().filter(|owner| owner.verified) {
-        changes.push(("owner", serde_json::to_string(&owner.name).ok()?.into()));
+        changes.push(("owner", serde_json::to_string(&*owner.name).ok()?.into()));
     }
     Some(object.with(&changes))
 }

@@ -281,7 +281,8 @@ async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lea
     let name = wish.new.spec.name.clone();
     let unmapped: Vec<String> = wish.told().iter().map(Fate::to_string).collect();
     let tell = |sent: Sent| {
-        let known = Some(entry.batch.id.uuid);
+        // By the id that its client is told.
+        let known = Some(sent.as_ref().map_or(entry.batch.id.uuid, |batch| batch.id.uuid));
         let result = sent.as_ref().map(|_| ());
         audit(gateway, &ctx, name.as_deref(), known, Some(&entry.backend), &unmapped, result);
         let _ = answer.send(sent);

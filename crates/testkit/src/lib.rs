@@ -14,8 +14,10 @@ pub mod recorded;
 mod clock;
 mod make;
 mod memory_backend;
+mod port;
 
 pub use clock::ManualClock;
 pub use make::{context, fates, intent, marker, sought};
 pub use memory_backend::{MemoryBackend, Numbering, OnCancel, Point, SubmitFault};
 pub use origin::{Asked, Origin, Reply};
+pub use port::lasting_port;

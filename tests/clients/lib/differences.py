@@ -36,6 +36,10 @@ DIFFERENCES = [
         "sends `2g` as `2G`, and `2048` as `2048M`",
         "airflow", "every field of Livy", "^(driver|executor)Memory$", r"^got '(640|512)M', expected '(640|512)m'$", {"dli": 2}),
     Difference(
+        "own-durations",
+        "shows DLI's own `duration`; a list by duration is in the order of what the proxy has seen of each batch",
+        "dli", "^listing: the four orders", "^DURATION_(ASC|DESC): [0-9]+ in order$", r"^got \[", {"dli": 2}),
+    Difference(
         "python-by-name",
         "it takes a program for one in Python only if its name ends with `.py`",
         "kyuubi", "^(refusing: bad requests|other_clients: examples/curl/kyuubi.sh)",

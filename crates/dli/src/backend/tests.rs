@@ -440,7 +440,7 @@ async fn what_is_refused_for_sure_is_told_so() {
         (400, "DLI.0006", "backend_rejected", true),
         (400, "DLI.0007", "backend_rejected", true),
         (400, "DLI.1028", "backend_rejected", true),
-        (400, "DLI.0003", "backend_rejected", false),
+        (400, "DLI.0003", "backend_rejected", true),
         (401, "APIGW.0301", "backend_rejected", false),
         (403, "APIG.0302", "backend_rejected", false),
         (404, "APIG.0101", "backend_rejected", true),

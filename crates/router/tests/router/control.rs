@@ -28,6 +28,35 @@ async fn a_batch_that_runs_or_waits_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_a_platform_has_one_word_for_both_ends_it_counts_who_asked() {
+    let (clock, backend) = backend();
+    let backend = backend.able(|can| can.tells_cancelled = false);
+    let house = House::over(clock, Arc::new(backend), |_| {});
+    house.backend.on_cancel(OnCancel::Accept);
+    let (asked, native) = house.running("a").await;
+    assert_eq!(house.act("cancel", &asked).await, "accepted");
+    house.backend.advance(&native, BatchState::Failed);
+    assert_eq!(house.state(&asked).await, "cancelled");
+    let (failed, native) = house.running("b").await;
+    house.backend.advance(&native, BatchState::Failed);
+    assert_eq!(house.state(&failed).await, "failed");
+    assert_eq!(house.act("cancel", &failed).await, "already:failed");
+
+    // It ends by itself before the platform has heard of the wish.
+    let (late, native) = house.running("c").await;
+    house.backend.hold(Point::Control);
+    let controls = house.backend.calls(Point::Control);
+    let client = house.posting("/actions/cancel", &[], json!({ "ids": [late] }));
+    while house.backend.calls(Point::Control) == controls {
+        tokio::task::yield_now().await;
+    }
+    house.backend.advance(&native, BatchState::Failed);
+    house.backend.release(Point::Control);
+    assert_eq!(client.await.expect("an answer").json[0]["result"], "already:failed");
+    assert_eq!(house.state(&late).await, "failed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_ended_is_not_asked_to_end() {
     let house = House::new();
     let (uuid, native) = house.running("a").await;

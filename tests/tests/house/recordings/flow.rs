@@ -74,7 +74,7 @@ pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -
         Chain::Front => (Proxy::start(config), None),
         Chain::Through => {
             // Its address has to be the same after a restart.
-            config.port = free_port();
+            config.port = batchlingua_testkit::lasting_port();
             let platform = Proxy::start(config.clone());
             let mut before = Config { port: 0, dir: dir.path().join("before"), ..config };
             before.upstream = Some((product.name(), platform.address()));
@@ -99,12 +99,6 @@ pub(super) fn run(product: &dyn Product, chain: Chain, run: &Run, apps: &Apps) -
         runner.report.troubles.extend(platform.into_iter().chain([said]));
     }
     runner.report
-}
-
-/// One that nobody has at this moment.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
 }
 
 impl<'a> Runner<'a> {

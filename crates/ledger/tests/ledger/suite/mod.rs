@@ -107,7 +107,7 @@ suite! {
         a_hidden_batch_is_there_for_other_dialects
         ended_batches_leave_lists_but_are_found_by_id
         each_filter_means_what_it_says
-        fields_of_one_dialect_are_asked_for,
+        fields_of_one_dialect_are_asked_for
         programs_titles_users_and_ids_are_asked_for
         all_conditions_must_hold
         each_order_sorts_as_told
