@@ -39,8 +39,8 @@ pub use names::{
     BackendName, BatchId, BatchRef, Cursor, DialectName, ListenerName, Millis, NativeId, Project, RequestId, RowId,
 };
 pub use operation::{
-    Action, Detail, ExtensionFilter, Filter, IdempotencyKey, Lines, ListQuery, LogQuery, LogSource, Operation, Order, Payload, Purpose,
-    Replay, Selection, SortKey, Submission, Window,
+    Action, Detail, ExtensionFilter, Filter, IdempotencyKey, Lines, ListQuery, LogQuery, LogSource, Operation, Order,
+    Payload, Purpose, Replay, Selection, SortKey, Submission, Window,
 };
 pub use spec::{BatchKind, BatchSpec, Conf, Extension, Fate, Field, FieldClass, Size, Treatment};
 pub use state::{BatchState, Revival, Standing, StateSet};

@@ -1,4 +1,4 @@
-//! The DLI dialect: batches as Huawei Cloud's Data Lake Insight serves them at `/v2.0/{project_id}/batches`.
+//! The DLI dialect and platform: batches as Huawei Cloud's Data Lake Insight serves them at `/v2.0/{project_id}/batches`, and batches on a DLI.
 //!
 //! Two live generations of clients are served by one face: bodies in camelCase and in snake_case, filters under their old and their new
 //! names, tokens and signatures. Where the service's own behaviour is not known, what its stock clients can live with decides.
@@ -44,8 +44,6 @@ use batchlingua_core::SystemClock;
 use batchlingua_wire::{Adapter, ConfigError, Dialect, Opener, Settings};
 
 use crate::{dialect::DliDialect, settings::BackendSettings};
-
-pub use signer::DliSigner;
 
 /// Its name.
 const NAME: &str = "dli";

@@ -17,7 +17,7 @@ use crate::{
     client::{self, DliClient, Place},
 };
 
-/// Lines of one page: what Livy's clients, whose API this one's is made after, are given at most.
+/// Lines that one page is asked for. How many a DLI gives at most nobody says: of a shorter page the rest is asked for.
 const PAGE: u64 = 1_000;
 
 /// Reads the logs of one batch.
@@ -150,14 +150,20 @@ impl Logs {
     async fn all(self) -> Result<Log> {
         let first = self.one_page(0, PAGE).await?;
         let total = first.total;
-        let pages = stream::try_unfold(Some(first), move |part| {
+        let pages = stream::try_unfold((Some(first), 0, total), move |(ready, from, total)| {
             let logs = self.clone();
             async move {
-                let Some(part) = part.filter(|part| !part.lines.is_empty()) else { return Ok::<_, Error>(None) };
-                let end = part.end();
-                let next = if end < part.total { Some(logs.renewed().one_page(end, PAGE).await?) } else { None };
+                let part = match ready {
+                    Some(part) => part,
+                    None if from < total => logs.renewed().one_page(from, PAGE).await?,
+                    None => return Ok::<_, Error>(None),
+                };
+                if part.lines.is_empty() {
+                    return Ok(None);
+                }
+                let rest = (None, part.end(), part.total);
                 let bytes: String = part.lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
-                Ok(Some((Bytes::from(bytes), next)))
+                Ok(Some((Bytes::from(bytes), rest)))
             }
         });
         let body = LogBody::Stream(Box::pin(pages.into_stream()));

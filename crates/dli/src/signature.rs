@@ -198,7 +198,7 @@ impl<'a> Authorization<'a> {
 }
 
 /// A moment as a date such as `20260102T030405Z`.
-pub fn date(at: Millis) -> String {
+pub(crate) fn date(at: Millis) -> String {
     // What lies outside the calendar's years is no time at which anybody signs.
     let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
     at.strftime("%Y%m%dT%H%M%SZ").to_string()

@@ -17,14 +17,14 @@ const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 const SIGNED: [&str; 5] = ["content-type", "host", "x-project-id", DATE, "x-security-token"];
 
 /// Signs as the holder of a key.
-pub struct DliSigner {
+pub(crate) struct DliSigner {
     key: AccessKey,
     clock: Arc<dyn Clock>,
 }
 
 impl DliSigner {
     /// The holder of this key, at the times of this clock.
-    pub fn new(key: AccessKey, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(key: AccessKey, clock: Arc<dyn Clock>) -> Self {
         Self { key, clock }
     }
 }

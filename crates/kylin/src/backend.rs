@@ -72,9 +72,7 @@ impl KylinBackend {
 
     /// The job as it is now; of an older Kylin with its steps.
     async fn find(&self, ctx: &Context, id: &NativeId) -> Result<Batch<NativeId>> {
-        if !seen::is_id(id.as_str()) || NO_IDS.contains(&id.as_str()) {
-            return Err(Error::no_batch(id));
-        }
+        check_id(id)?;
         let found = match self.version().is_five() {
             true => self.find_listed(ctx, id).await,
             false => self.find_instance(ctx, id).await,
@@ -93,7 +91,7 @@ impl KylinBackend {
         }
         for project in self.scopes() {
             match self.find_among(ctx, id, Asked { project, key: Some(id.as_str()) }).await {
-                Err(error) if matches!(error.kind, ErrorKind::NotFound(Missing::Batch(_))) => {}
+                Err(error) if matches!(error.kind, ErrorKind::NotFound(_)) => {}
                 found => return found,
             }
         }
@@ -104,7 +102,13 @@ impl KylinBackend {
     async fn find_among(&self, ctx: &Context, id: &NativeId, asked: Asked<'_>) -> Result<Batch<NativeId>> {
         let size = self.kylin.page_size();
         for page in 0..MOST_PAGES {
-            let listed = self.kylin.list(ctx, asked, page, size).await?;
+            let listed = match self.kylin.list(ctx, asked, page, size).await {
+                // A job of a project that is not there is not there.
+                Err(refusal) if matches!(refusal.error.kind, ErrorKind::NotFound(_)) => {
+                    return Err(Error::no_batch(id));
+                }
+                listed => listed?,
+            };
             let is_full = listed.is_full;
             if let Some(job) = listed.jobs.into_iter().find(|job| job.id == *id) {
                 return Ok(job);
@@ -168,10 +172,10 @@ impl KylinBackend {
     }
 
     /// The project of a job that may have been seen before.
-    async fn project_of(&self, ctx: &Context, id: &NativeId) -> Result<Option<Project>> {
+    async fn project_of(&self, ctx: &Context, id: &NativeId) -> Result<Project> {
         match self.known.of(id) {
-            Some(project) => Ok(Some(project)),
-            None => self.find(ctx, id).await.map(|job| job.project),
+            Some(project) => Ok(project),
+            None => self.project(&self.find(ctx, id).await?).cloned(),
         }
     }
 
@@ -200,8 +204,9 @@ impl KylinBackend {
     }
 
     async fn step_log(&self, ctx: &Context, id: &NativeId, step: &str, wanted: Lines) -> Result<Log> {
+        // Without its project there are only both ends of a log there, which are not all of it.
         let project = match self.version() {
-            Version::Five | Version::Four => self.project_of(ctx, id).await?,
+            Version::Five | Version::Four => Some(self.project_of(ctx, id).await?),
             Version::Three | Version::Two => None,
         };
         let is_short = match wanted {
@@ -209,10 +214,8 @@ impl KylinBackend {
             Lines::From(..) | Lines::All => false,
         };
         match (&project, wanted) {
-            (Some(project), Lines::All) if self.version().has_whole_logs() => {
-                self.streamed(ctx, id, step, project).await
-            }
-            (Some(project), wanted) if self.version().has_whole_logs() && !is_short => {
+            (Some(project), Lines::All) => self.streamed(ctx, id, step, project).await,
+            (Some(project), wanted) if !is_short => {
                 let body = self.kylin.log(ctx, id, step, project).await?;
                 let read = timeout_at(ctx.deadline.into(), lines::of_body(body, wanted)).await;
                 let read = read.map_err(|_| self.late())?;
@@ -223,7 +226,7 @@ impl KylinBackend {
                 let native = Native { dialect: NAME.into(), word: String::new(), object: output.object };
                 let log = match wanted {
                     Lines::All => whole(output.text),
-                    wanted if self.version().has_whole_logs() => lines::of_ends(&output.text, wanted),
+                    wanted if project.is_some() => lines::of_ends(&output.text, wanted),
                     wanted => lines::of_text(&output.text, wanted),
                 };
                 Ok(Log { native: Some(native), ..log })
@@ -246,7 +249,6 @@ impl KylinBackend {
     /// By a Kylin 5, which knows by itself what may be done in which state.
     async fn act(&self, ctx: &Context, id: &NativeId, action: Action, word: &str) -> Result<Effect> {
         let project = self.project_of(ctx, id).await?;
-        let Some(project) = project else { return Err(Error::no_batch(id)) };
         match self.kylin.status(ctx, id.as_str(), &project, word).await {
             // Its state has flipped by now; who asked looks at it.
             Ok(()) => Ok(Effect::Accepted),
@@ -320,6 +322,12 @@ fn capabilities(settings: &BackendSettings) -> Capabilities {
         caller_credentials: settings.client.takes_callers(),
         slow_actions: None,
     }
+}
+
+/// What can be no id is not asked for.
+fn check_id(id: &NativeId) -> Result<()> {
+    let is_one = seen::is_id(id.as_str()) && !NO_IDS.contains(&id.as_str());
+    if is_one { Ok(()) } else { Err(Error::no_batch(id)) }
 }
 
 /// A cancel that comes too late is no mistake; all else is.
@@ -399,6 +407,7 @@ impl Backend for KylinBackend {
     }
 
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {
+        check_id(id)?;
         let step = match &query.source {
             LogSource::Default | LogSource::Driver { attempt: 1 } => self.default_step(ctx, id).await?,
             LogSource::Driver { .. } => {

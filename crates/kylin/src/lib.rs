@@ -1,15 +1,15 @@
 //! The Kylin dialect: the job API of Apache Kylin 5 at `/kylin/api/jobs`, and that of Kylin 2 to 4 on the same paths.
 //!
-//! A job is a batch that came by another dialect, since Kylin's API cannot submit one, or a job of a real Kylin ([`backend`]). Three faces stand on one path (v4, v2 and the legacy
-//! one), and `Accept` chooses. It differs from Kylin where Kylin is the worse for it, unless `strict` is set: who names no vendor type is
-//! answered by what its parameters are, a status call may say in its query what it does not say in a body, and `GET /jobs/{id}` is there
-//! in every face.
+//! A job is a batch that came by another dialect, since Kylin's API cannot submit one, or a job of a real Kylin ([`backend`]). Three faces
+//! stand on one path (v4, v2 and the legacy one), and `Accept` chooses. It differs from Kylin where Kylin is the worse for it, unless
+//! `strict` is set: who names no vendor type is answered by what its parameters are, a status call may say in its query what it does not say
+//! in a body, and `GET /jobs/{id}` is there in every face.
 //!
 //! It differs in either case in four things. Discarding a failed job is answered as done and changes nothing, since a failure stays one
-//! for the clients of all dialects; so a job that has failed can be dropped as it is. (A real Kylin's own job is discarded there: to a Kylin a
-//! failure is no end.) A call on many jobs does nothing at all if it cannot
-//! do all, where Kylin would stop half-way. Projects are named with their capitals, where Kylin finds them by any in a body: here every name
-//! may be a project, so two that differ in capitals are two. And a page has at most 10,000 rows.
+//! for the clients of all dialects; so a job that has failed can be dropped as it is. (A real Kylin's own job is discarded there: to a Kylin
+//! a failure is no end.) A call on many jobs does nothing at all if it cannot do all, where Kylin would stop half-way. Projects are named
+//! with their capitals, where Kylin finds them by any in a body: here every name may be a project, so two that differ in capitals are two.
+//! And a page has at most 10,000 rows.
 
 mod answer;
 mod backend;
@@ -70,7 +70,7 @@ pub const ADAPTER: Adapter = Adapter {
 struct FrontSettings {
     /// Whether requests that Kylin 5 refuses for their form are refused here too.
     strict: bool,
-    /// What every job shows as its kind.
+    /// What every job shows as its kind that is no Kylin's own.
     job_name: String,
     /// The project of jobs that came without one.
     default_project: String,

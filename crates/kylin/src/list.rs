@@ -3,7 +3,9 @@
 //! Pages are counted by v4 and v2, rows by the legacy face. What no batch can match (another kind of job, a status that no batch has) is an
 //! empty page and no mistake.
 
-use batchlingua_core::{BatchState, ExtensionFilter, Filter, ListQuery, Millis, Order, SortKey, StateSet, Uuid, Window};
+use batchlingua_core::{
+    BatchState, ExtensionFilter, Filter, ListQuery, Millis, Order, SortKey, StateSet, Uuid, Window,
+};
 use batchlingua_wire::Query;
 
 use crate::{
@@ -317,7 +319,11 @@ mod tests {
         assert_eq!(kinds(Face::V4, "time_filter=4&job_names=INC_BUILD,INDEX_BUILD"), two);
         let with_ours = Some((r#""INC_BUILD" "SPARK_BATCH""#.to_owned(), true));
         assert_eq!(kinds(Face::V4, "time_filter=4&job_names=INC_BUILD,SPARK_BATCH"), with_ours);
-        assert_eq!(kinds(Face::V2, "timeFilter=4&jobName="), Some((r#""""#.to_owned(), false)), "it matches nothing there");
+        assert_eq!(
+            kinds(Face::V2, "timeFilter=4&jobName="),
+            Some((r#""""#.to_owned(), false)),
+            "it matches nothing there"
+        );
     }
 
     #[test]

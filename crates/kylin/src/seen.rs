@@ -15,7 +15,8 @@ use std::{
 };
 
 use batchlingua_core::{
-    App, Batch, BatchKind, BatchSpec, BatchState, DialectName, Extension, Millis, Native, NativeId, Principal, Step, Times, redact,
+    App, Batch, BatchKind, BatchSpec, BatchState, DialectName, Extension, Millis, Native, NativeId, Principal, Step,
+    Times, redact,
 };
 use batchlingua_wire::NativeObject;
 use bytes::Bytes;
@@ -148,7 +149,7 @@ impl Reader {
         let given = |name: Option<String>| name.filter(|name| !name.is_empty());
         let spec = BatchSpec {
             kind: BatchKind::Other,
-            name: given(job.display_cube_name).or(given(job.related_cube)).or(given(job.name)),
+            name: given(job.related_cube).or(given(job.display_cube_name)).or(given(job.name)),
             ..BatchSpec::default()
         };
         let mut batch = Batch::new(id(job.uuid)?, state, Arc::new(spec));

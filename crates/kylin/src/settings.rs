@@ -52,14 +52,6 @@ impl Version {
             Self::Four | Self::Three => 5,
         }
     }
-
-    /// Whether the whole log of a step can be had as a stream.
-    pub(crate) fn has_whole_logs(self) -> bool {
-        match self {
-            Self::Five | Self::Four => true,
-            Self::Three | Self::Two => false,
-        }
-    }
 }
 
 impl BackendSettings {

@@ -200,7 +200,9 @@ impl LivyDialect {
             LogBody::Lines(lines) => lines,
             LogBody::Stream(_) => &[],
         };
-        let page = window.cut(self.settings.log_lines, log.from, log.total.unwrap_or(0), lines);
+        // A platform may show a log's end without counting it.
+        let total = log.total.unwrap_or(log.from + lines.len() as u64);
+        let page = window.cut(self.settings.log_lines, log.from, total, lines);
         answer::object(head, 200, &LogObject { id: id.ordinal, from: page.from, total: page.total, log: page.lines })
     }
 }

@@ -1,4 +1,4 @@
-//! nginx, as its manual would have it pass requests on: one worker, connections to the platform kept, nothing logged.
+//! nginx, as its manual would have it pass requests on: one process, which is its own worker, connections to the platform kept, nothing logged.
 
 use std::{
     fs, io,
@@ -37,7 +37,7 @@ impl Nginx {
         fs::write(
             &config,
             format!(
-                "daemon off; worker_processes 1; pid {dir_shown}/nginx.pid; error_log {dir_shown}/error.log;\n\
+                "daemon off; master_process off; pid {dir_shown}/nginx.pid; error_log {dir_shown}/error.log;\n\
                  events {{ worker_connections 1024; }}\n\
                  http {{\n  access_log off; {temporary}\n\
                  \x20 upstream platform {{ server {origin}; keepalive 64; keepalive_requests 1000000000; }}\n\

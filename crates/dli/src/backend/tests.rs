@@ -320,7 +320,7 @@ async fn a_log_is_asked_for_as_it_is_wanted() {
     let (origin, backend) = fake::dli(&world, json!({})).await;
     let lines = (0..2_500).map(|n| format!("line {n}")).collect();
     let job = world.add(PROJECT, "success", json!({"file": "a.jar"}), lines);
-    let id = NativeId::from(job.id);
+    let id = NativeId::from(job.id.clone());
     let log = async |lines: Lines, source: LogSource| {
         let before = origin.asked().len();
         let log = backend.log(&context(), &id, &LogQuery { lines, source }).await.expect("a log");
@@ -342,6 +342,12 @@ async fn a_log_is_asked_for_as_it_is_wanted() {
     let LogBody::Stream(stream) = all.body else { panic!("a stream") };
     let text: Vec<u8> = stream.map_ok(|piece| piece.to_vec()).try_concat().await.expect("the whole");
     assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2_500);
+    let LogBody::Stream(stream) = log(Lines::All, LogSource::Default).await.0.body else { panic!("a stream") };
+    let mut stream = std::pin::pin!(stream);
+    stream.try_next().await.expect("the first page").expect("a page");
+    world.jobs().clear();
+    assert!(stream.try_next().await.is_err(), "what breaks off is no end");
+    world.jobs().push(job.clone());
     let step = LogQuery { lines: Lines::Tail(1), source: LogSource::Step("s".into()) };
     let error = backend.log(&context(), &id, &step).await.expect_err("no steps");
     assert!(matches!(error.kind, ErrorKind::NotFound(Missing::Step(_))), "{error:?}");

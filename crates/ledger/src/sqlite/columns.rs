@@ -22,7 +22,6 @@ use super::{
 use crate::{LedgerError, row::Row};
 
 const FIXED: &[&str] = &[
-    "uuid",
     "backend",
     "dialect",
     "listener",
@@ -42,6 +41,7 @@ const FIXED: &[&str] = &[
 ];
 
 const MOVING: &[&str] = &[
+    "uuid",
     "created",
     "revision",
     "ordinal",
@@ -85,7 +85,6 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
     let (entry, batch) = (&row.entry, row.batch());
     let principal = row.principal.as_ref().or(batch.owner.as_ref());
     Ok(vec![
-        text(batch.id.uuid.to_string()),
         text(entry.backend.as_str()),
         optional(entry.dialect.as_ref().map(DialectName::as_str)),
         optional(row.listener.as_ref().map(|listener| listener.as_str())),
@@ -109,6 +108,7 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
 pub(super) fn moving(row: &Row) -> Vec<Value> {
     let (entry, batch) = (&row.entry, row.batch());
     vec![
+        text(batch.id.uuid.to_string()),
         time(batch.times.created),
         Value::Integer(row.revision.cast_signed()),
         Value::Integer(batch.id.ordinal.into()),
@@ -138,7 +138,6 @@ pub(super) fn moving(row: &Row) -> Vec<Value> {
 pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     let mut cells = Cells { sql, at: 0 };
     let row = RowId(cells.next()?);
-    let uuid = cells.uuid()?;
     let backend = cells.next::<String>()?.into();
     let dialect = cells.next::<Option<String>>()?.map(Into::into);
     let listener = cells.next::<Option<String>>()?.map(Into::into);
@@ -149,12 +148,14 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     let queue = cells.next()?;
     let name = cells.next()?;
     let kind = cells.word("kind", kind_of)?;
-    let marker = Marker { uuid, name: cells.next()? };
+    let marker_name = cells.next()?;
     let unmapped: Vec<String> = serde_json::from_str(&cells.next::<String>()?).map_err(from_json)?;
     let mut spec = spec_of(&cells.next::<String>()?).map_err(from_json)?;
     // Title, program and user are made of the others, for lists.
     cells.at += 3;
     (spec.queue, spec.name, spec.kind) = (queue, name, kind);
+    let uuid = cells.uuid()?;
+    let marker = Marker { uuid, name: marker_name };
     let created = Millis(cells.next()?);
     let revision = cells.next::<i64>()?.cast_unsigned();
     let ordinal = cells.next()?;

@@ -136,12 +136,14 @@ fn narrow(condition: &mut Where, filter: &Filter) {
     condition.and_time("modified >= ?", filter.modified_from);
     condition.and_time("ended <= ?", filter.ended_to);
     if let Some(wanted) = &filter.extension {
-        let value = "(SELECT value ->> '$.value' FROM json_each(spec, '$.extensions') \
-                     WHERE value ->> '$.dialect' = ? AND value ->> '$.name' = ? LIMIT 1)";
         let values = wanted.values.iter().map(|value| Value::from(value.clone()));
-        let of = [Value::from(wanted.dialect.as_str().to_owned()), Value::from(wanted.name.clone())];
-        let is_one = format!("coalesce({value} IN ({}), ?)", places(wanted.values.len()));
-        condition.and(&is_one, of.into_iter().chain(values).chain([Value::Integer(i64::from(wanted.or_none))]));
+        let of = [wanted.dialect.as_str(), wanted.name.as_str()].map(|text| Value::from(text.to_owned()));
+        let is_one = format!(
+            "coalesce((SELECT value ->> '$.value' IN ({}) FROM json_each(spec, '$.extensions') \
+             WHERE value ->> '$.dialect' = ? AND value ->> '$.name' = ? LIMIT 1), ?)",
+            places(wanted.values.len())
+        );
+        condition.and(&is_one, values.chain(of).chain([Value::from(wanted.or_none)]));
     }
     if let Some(text) = &filter.contains {
         let text = Value::from(text.to_ascii_lowercase());

@@ -82,7 +82,6 @@ impl Life {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
-        let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init(); //DEBUG
         let (life, way) = (Life::begin(), Arc::<Way>::default());
         let reserved = TcpSocket::new_v4().expect("a socket");
         reserved.set_reuseaddr(true).expect("an option of every socket");

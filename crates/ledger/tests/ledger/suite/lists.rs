@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    BatchKind, BatchRef, BatchSpec, BatchState, Extension, ExtensionFilter, Filter, ListQuery, NewIntent, Observation, Order, Principal, RowId,
-    Scope, SortKey, Times, Window,
+    BatchKind, BatchRef, BatchSpec, BatchState, Extension, ExtensionFilter, Filter, ListQuery, NewIntent, Observation,
+    Order, Principal, RowId, Scope, SortKey, Times, Window,
 };
 
 use crate::house::{House, START, called, intent, named, observation, scope, text, with_spec};
