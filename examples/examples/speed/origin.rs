@@ -152,7 +152,7 @@ impl World {
         };
         match (asked.method.as_str(), &below[..]) {
             ("POST", []) => (if self.kind == Kind::Livy { 201 } else { 200 }, self.make(asked)),
-            ("GET", []) => (200, self.list()),
+            ("GET", []) => (200, self.list(&asked.query)),
             ("GET", [id]) => self.show(id),
             ("GET", [id, "state"]) if self.kind == Kind::Livy => {
                 (200, format!("{{\"id\":{id},\"state\":\"running\"}}"))
@@ -195,12 +195,15 @@ impl World {
         made.map_or((404, format!("{{\"msg\":\"Session '{id}' not found.\"}}")), |made| (200, self.object(&made)))
     }
 
-    fn list(&self) -> String {
+    /// However many there are, a walk over them has so many rows.
+    fn list(&self, query: &str) -> String {
+        let from = number_after(&format!("&{query}&"), "&from=").unwrap_or(0);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
         let batches = self.batches();
-        let rows: Vec<String> = batches.iter().take(ROWS).map(|made| self.object(made)).collect();
-        let (total, rows) = (rows.len(), rows.join(","));
+        let rows: Vec<String> = batches.iter().take(ROWS).skip(from).map(|made| self.object(made)).collect();
+        let (total, rows) = (batches.len().min(ROWS), rows.join(","));
         let name = if self.kind == Kind::Kyuubi { "batches" } else { "sessions" };
-        format!("{{\"from\":0,\"total\":{total},\"{name}\":[{rows}]}}")
+        format!("{{\"from\":{from},\"total\":{total},\"{name}\":[{rows}]}}")
     }
 
     fn log(&self, query: &str) -> String {
