@@ -97,6 +97,10 @@ const KYLIN: Voice = Voice {
     submit: None,
 };
 
+/// What a DLI needs beside its address, and where it finds what other dialects' clients name.
+const DLI_SETTINGS: &str =
+    "project_id = \"p1\"\nqueue = \"q1\"\npaths = { \"hdfs:///srv/\" = \"obs://bucket/srv/\" }\n";
+
 /// A platform and the dialects that are measured over it.
 struct Pairing {
     kind: Kind,
@@ -108,7 +112,7 @@ struct Pairing {
 const PAIRINGS: [Pairing; 3] = [
     Pairing { kind: Kind::Kyuubi, native: &KYUUBI, settings: "", fronts: &[&LIVY, &DLI, &KYLIN, &KYUUBI] },
     Pairing { kind: Kind::Livy, native: &LIVY, settings: "", fronts: &[&KYUUBI, &DLI, &LIVY] },
-    Pairing { kind: Kind::Dli, native: &DLI, settings: "project_id = \"p1\"\n", fronts: &[&LIVY, &KYUUBI, &DLI] },
+    Pairing { kind: Kind::Dli, native: &DLI, settings: DLI_SETTINGS, fronts: &[&LIVY, &KYUUBI, &DLI] },
 ];
 
 fn main() -> Result<()> {

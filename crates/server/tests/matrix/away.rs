@@ -18,7 +18,9 @@ pub(crate) async fn what_is_away_is_shown_as_last_seen_and_then_not_at_all(platf
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let limits = Limits::default();
     let stale_for = limits.stale_for;
-    let house = Chain::house_wishing(platform, Wishes { clock: clock.clone(), limits, ..Wishes::default() }).await;
+    let house =
+        Chain::house_without_kept_connections(platform, Wishes { clock: clock.clone(), limits, ..Wishes::default() })
+            .await;
     let chain = house.chain.as_ref().expect("a chain");
     let kind = platform.voice.dialect();
     let mut batches = Vec::new();

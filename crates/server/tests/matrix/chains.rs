@@ -118,15 +118,27 @@ impl Chain {
         Self::begin(platform).await.near(wishes)
     }
 
+    /// One that keeps no connections: of a submit that was written to one that had just ended nobody knows whether it went through, which is
+    /// not what is looked at where a platform goes and comes back.
+    pub(crate) async fn house_without_kept_connections(platform: &'static Platform, wishes: Wishes) -> House {
+        Self::begin_as(platform, json!({ "pool": 0 })).await.near(wishes)
+    }
+
     /// The far end, and nothing before it yet.
     pub(crate) async fn begin(platform: &'static Platform) -> Arc<Self> {
+        Self::begin_as(platform, json!({})).await
+    }
+
+    async fn begin_as(platform: &'static Platform, more: Value) -> Arc<Self> {
         let upstream = Upstream::start().await;
         let kind = platform.voice.dialect();
         let adapter = ADAPTERS.iter().find(|adapter| adapter.name == kind).expect("every voice has an adapter");
         let mut settings: Value = toml::from_str(adapter.example).expect("an example is TOML");
         settings["url"] = upstream.url().into();
-        for (key, value) in (platform.settings)().as_object().expect("a table") {
-            settings[key] = value.clone();
+        for table in [(platform.settings)(), more] {
+            for (key, value) in table.as_object().expect("a table") {
+                settings[key] = value.clone();
+            }
         }
         let settings = Settings::new(format!("backend.{kind}"), settings);
         let open = adapter.platform.expect("it has a platform")(settings).unwrap_or_else(|faults| panic!("{faults:?}"));

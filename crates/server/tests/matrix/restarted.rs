@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     behaviours::{begun_as, reached},
     chains::{Chain, Platform},
-    house::House,
+    house::{House, Wishes},
     voices::{VOICES, Voice},
 };
 
@@ -23,7 +23,8 @@ async fn named(house: &House, submitter: &dyn Voice, name: Option<&str>) -> Opti
 pub(crate) async fn an_old_id_is_not_a_new_batch(platform: &'static Platform) {
     for submitter in VOICES {
         for names in [["before", "after"].map(Some), [None, None]] {
-            an_old_id_is_not_a_new_batch_of(&Chain::house(platform).await, submitter, names).await;
+            let house = Chain::house_without_kept_connections(platform, Wishes::default()).await;
+            an_old_id_is_not_a_new_batch_of(&house, submitter, names).await;
         }
     }
 }
