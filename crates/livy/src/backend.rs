@@ -247,7 +247,9 @@ impl Backend for LivyBackend {
         };
         let page = self.livy.list(ctx, from, PAGE).await?;
         // A place in the list, which moves on when what is before it is forgotten: who is left out so is looked at by its id.
-        let next = (page.rows.len() as u64 >= PAGE).then(|| Cursor((from + page.rows.len() as u64).to_string()));
+        let end = from + page.rows.len() as u64;
+        // A server that is deaf to `from` would show its first page for ever.
+        let next = (page.rows.len() as u64 >= PAGE && end < page.total).then(|| Cursor(end.to_string()));
         let rows = page.rows.into_iter().map(|seen| self.shown(seen)).collect();
         Ok(Page { rows, total: Some(page.total), next })
     }
