@@ -1,6 +1,6 @@
 //! The Kylin dialect: the job API of Apache Kylin 5 at `/kylin/api/jobs`, and that of Kylin 2 to 4 on the same paths.
 //!
-//! A job is a batch that came by another dialect, since Kylin's API cannot submit one, or a job of a real Kylin ([`backend`]). Three faces
+//! A job is a batch that came by another dialect, since Kylin's API cannot submit one, or a job of a real Kylin (`backend`). Three faces
 //! stand on one path (v4, v2 and the legacy one), and `Accept` chooses. It differs from Kylin where Kylin is the worse for it, unless
 //! `strict` is set: who names no vendor type is answered by what its parameters are, a status call may say in its query what it does not say
 //! in a body, and `GET /jobs/{id}` is there in every face.

@@ -5,7 +5,7 @@
 //! capitals is the same id and cancels nobody's batch, a DELETE keeps the log and tells no stored conf, and no credential is echoed.
 //! Sessions, operations, administration and the OpenAPI document are not there.
 //!
-//! And Kyuubi as a platform, from 1.6 to 1.12 ([`backend`]).
+//! And Kyuubi as a platform, from 1.6 to 1.12 (`backend`).
 
 mod answer;
 mod backend;
