@@ -76,7 +76,7 @@ impl BackendSettings {
         let client = ClientConfig::read(&mut settings, SCHEMES);
         let scope = scope(&mut settings);
         let queues = queues(&mut settings);
-        let paths = Paths::new(pairs(&mut settings, "paths"));
+        let paths = Paths::new(settings.pairs_of("paths"));
         let echo = match settings.text("echo").as_deref() {
             None | Some("conf") => Echo::Conf,
             Some("name") => Echo::Name,
@@ -140,20 +140,13 @@ fn queues(settings: &mut Settings) -> Queues {
         settings.fault("queue", &rule);
     }
     let mut queues = HashMap::new();
-    for (from, to) in pairs(settings, "queues") {
+    for (from, to) in settings.pairs_of("queues") {
         match names::queue(&to) {
             Some(to) => _ = queues.insert(from, to),
             None => settings.fault("queues", format!("what stands for \"{from}\" {rule}")),
         }
     }
     Queues { default, names: queues }
-}
-
-fn pairs(settings: &mut Settings, key: &'static str) -> Vec<(String, String)> {
-    let mut table = settings.table(key);
-    let pairs = table.pairs();
-    settings.absorb(table.finish().err().unwrap_or_default());
-    pairs
 }
 
 fn defaults(settings: &mut Settings) -> Vec<(&'static str, String)> {

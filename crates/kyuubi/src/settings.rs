@@ -31,9 +31,7 @@ pub(crate) struct BackendSettings {
 impl BackendSettings {
     pub(crate) fn read(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let client = ClientConfig::read(&mut settings, SCHEMES);
-        let mut table = settings.table("paths");
-        let paths = PathMap::new(table.pairs());
-        settings.absorb(table.finish().err().unwrap_or_default());
+        let paths = PathMap::new(settings.pairs_of("paths"));
         let delete_timeout = settings.duration("delete_timeout", Duration::from_secs(75));
         let settle = settings.duration("settle", Duration::from_secs(30));
         let told = settings.text("version");

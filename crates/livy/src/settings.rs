@@ -13,7 +13,6 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(300);
 const SETTLE: Duration = Duration::from_secs(300);
 /// Far more than Livy needs from the record of a batch to its process.
 const GHOST_AFTER: Duration = Duration::from_secs(30);
-const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// How a Livy is spoken to.
 #[derive(Clone, Debug)]
@@ -34,14 +33,10 @@ pub(crate) struct BackendSettings {
 impl BackendSettings {
     pub(crate) fn read(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let client = ClientConfig::read(&mut settings, &SCHEMES);
-        let mut table = settings.table("paths");
-        let paths = PathMap::new(table.pairs());
-        if let Err(faults) = table.finish() {
-            settings.absorb(faults);
-        }
-        let delete_timeout = span(&mut settings, "delete_timeout", DELETE_TIMEOUT);
-        let settle = span(&mut settings, "settle", SETTLE);
-        let ghost_after = span(&mut settings, "ghost_after", GHOST_AFTER);
+        let paths = PathMap::new(settings.pairs_of("paths"));
+        let delete_timeout = settings.span("delete_timeout", DELETE_TIMEOUT);
+        let settle = settings.span("settle", SETTLE);
+        let ghost_after = settings.span("ghost_after", GHOST_AFTER);
         // Said for the only Livy by whoever sees all backends.
         let adopt_ids = settings.flag("adopt_ids", false);
         settings.finish()?;
@@ -49,13 +44,4 @@ impl BackendSettings {
         let client = client.ok_or_else(Vec::new)?;
         Ok(Self { client, paths, delete_timeout, settle, ghost_after, adopt_ids })
     }
-}
-
-fn span(settings: &mut Settings, key: &'static str, default: Duration) -> Duration {
-    let span = settings.duration(key, default);
-    if span.is_zero() || span > LONGEST {
-        settings.fault(key, "must be above 0, and a day at most");
-        return default;
-    }
-    span
 }

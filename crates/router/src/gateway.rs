@@ -431,10 +431,10 @@ impl Gateway {
 /// A row of a list, with what the last walk saw beyond it.
 pub(crate) fn with_extra(entry: &Entry, extra: Option<Extra>) -> Arc<Batch<BatchId>> {
     match extra {
-        Some(Extra { state, native, log_tail }) if state == entry.batch.state => {
+        Some(Extra { state, native, log_tail }) => {
+            let native = native.filter(|_| state == entry.batch.state);
             Arc::new(Batch { native, log_tail, ..Batch::clone(&entry.batch) })
         }
-        Some(Extra { log_tail, .. }) => Arc::new(Batch { log_tail, ..Batch::clone(&entry.batch) }),
         None => entry.batch.clone(),
     }
 }

@@ -19,6 +19,8 @@ pub struct ConfigError {
     pub message: String,
 }
 
+const LONGEST_SPAN: Duration = Duration::from_secs(86_400);
+
 /// One table of the configuration.
 #[derive(Debug)]
 pub struct Settings {
@@ -147,6 +149,16 @@ impl Settings {
         }
     }
 
+    /// A span of time above nothing, and a day at most.
+    pub fn span(&mut self, key: &'static str, default: Duration) -> Duration {
+        let span = self.duration(key, default);
+        if span.is_zero() || span > LONGEST_SPAN {
+            self.fault(key, "must be above 0, and a day at most");
+            return default;
+        }
+        span
+    }
+
     /// An amount of bytes: a whole number, or such as `"64KiB"`, `"8MiB"`, `"1GiB"`.
     pub fn bytes(&mut self, key: &'static str, default: u64) -> u64 {
         let Some(value) = self.take(key) else { return default };
@@ -198,6 +210,14 @@ impl Settings {
                 other => self.fault(&name, format!("must be a text in quotes, not {other}")),
             }
         }
+        pairs
+    }
+
+    /// A table of such pairs inside, empty if it is not there.
+    pub fn pairs_of(&mut self, key: &'static str) -> Vec<(String, String)> {
+        let mut table = self.table(key);
+        let pairs = table.pairs();
+        self.absorb(table.finish().err().unwrap_or_default());
         pairs
     }
 

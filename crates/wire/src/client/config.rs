@@ -17,7 +17,6 @@ const POOL: u64 = 32;
 /// Below the half minute after which Jetty, under all the products, closes an idle connection: who closes first has no race to lose.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
-const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// How a backend is reached. No secret is in what `Debug` shows.
 #[derive(Clone, Debug)]
@@ -54,10 +53,10 @@ impl ClientConfig {
     pub fn read(settings: &mut Settings, schemes: &[AuthScheme]) -> Option<Self> {
         let url = read_url(settings);
         let auth = Auth::read(settings, schemes);
-        let connect_timeout = span(settings, "connect_timeout", CONNECT_TIMEOUT);
-        let attempt_timeout = span(settings, "attempt_timeout", ATTEMPT_TIMEOUT);
+        let connect_timeout = settings.span("connect_timeout", CONNECT_TIMEOUT);
+        let attempt_timeout = settings.span("attempt_timeout", ATTEMPT_TIMEOUT);
         let pool = settings.integer("pool", POOL, 0..=10_000) as usize;
-        let pool_idle = span(settings, "pool_idle", POOL_IDLE);
+        let pool_idle = settings.span("pool_idle", POOL_IDLE);
         let max_answer = read_max_answer(settings);
         let tls = Tls::read(settings, url.as_ref().is_none_or(|url| url.scheme == Scheme::HTTPS));
         let proxy = read_proxy(settings);
@@ -155,15 +154,6 @@ fn read_url(settings: &mut Settings) -> Option<BaseUrl> {
         return None;
     };
     BaseUrl::parse(&text).map_err(|fault| settings.fault("url", fault)).ok()
-}
-
-fn span(settings: &mut Settings, key: &'static str, default: Duration) -> Duration {
-    let span = settings.duration(key, default);
-    if span.is_zero() || span > LONGEST {
-        settings.fault(key, "must be above 0, and a day at most");
-        return default;
-    }
-    span
 }
 
 fn read_max_answer(settings: &mut Settings) -> usize {
