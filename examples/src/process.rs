@@ -133,6 +133,8 @@ impl Proxy {
         let (file, ready) = (dir.join("batchlingua.toml"), dir.join("ready"));
         fs::write(&file, config)?;
         let _ = fs::remove_file(&ready);
+        // It starts in the folder, and would look there for a relative path.
+        let binary = binary.canonicalize().map_err(|cause| format!("{}: {cause}", binary.display()))?;
         let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(&file).arg("--ready-file").arg(&ready).current_dir(dir);
         let mut process = Process::start(&mut command)?;
