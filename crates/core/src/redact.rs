@@ -64,15 +64,16 @@ pub fn line(text: &str) -> String {
         out.push_str(before);
         out.push(separator);
         if is_secret_key(last_key(before)) {
-            let value = after.trim_start_matches([' ', '"', '\'']);
-            out.push_str(&after[..after.len() - value.len()]);
+            let (shown, value) = after.split_at(after.len() - after.trim_start_matches([' ', '"', '\'']).len());
+            out.push_str(shown);
             let value = ["Basic ", "Bearer ", "basic ", "bearer "]
                 .iter()
                 .find_map(|scheme| value.strip_prefix(scheme))
                 .unwrap_or(value);
-            let end = value
-                .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '&' | '}'))
-                .unwrap_or(value.len());
+            let end = match shown.chars().next_back().filter(|c| *c != ' ') {
+                Some(quote) => end_of_quoted(value, quote),
+                None => end_of_value(value),
+            };
             if end > 0 {
                 out.push_str(MASK);
             }
@@ -83,6 +84,40 @@ pub fn line(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Where a value in quotes ends: at the same one again, if it is not escaped. One that is cut off goes on to the end.
+fn end_of_quoted(value: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    let end = value.char_indices().find(|(_, c)| {
+        let ends = *c == quote && !is_escaped;
+        is_escaped = *c == '\\' && !is_escaped;
+        ends
+    });
+    end.map_or(value.len(), |(at, _)| at)
+}
+
+/// Where a value without quotes ends: at a space or a quote, or at a sign between values, if what follows is not more of this one: a password
+/// may have such signs in it.
+fn end_of_value(value: &str) -> usize {
+    let end = value.char_indices().find(|(at, c)| match c {
+        '"' | '\'' => true,
+        ',' | ';' | '&' | '}' => begins_anew(&value[at + 1..]),
+        c => c.is_whitespace(),
+    });
+    end.map_or(value.len(), |(at, _)| at)
+}
+
+/// Whether this is the end, or no part of the value in front of it: another sign, or a key with its value.
+fn begins_anew(text: &str) -> bool {
+    let key = text.find(|c: char| !is_key_char(c)).map_or(text, |end| &text[..end]);
+    match text[key.len()..].chars().next() {
+        Some('=' | ':') => !key.is_empty(),
+        next => {
+            key.is_empty()
+                && next.is_none_or(|c| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '&' | '}' | ']' | ')'))
+        }
+    }
 }
 
 fn is_key_char(c: char) -> bool {
@@ -180,6 +215,26 @@ mod tests {
         assert_eq!(line("Authorization: Basic c2VjcmV0"), format!("Authorization: {MASK}"));
         assert_eq!(line("12:30:01 INFO started: all well"), "12:30:01 INFO started: all well");
         assert!(!line(r#"{"token": "s3cr3t", "a": 1}"#).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_secret_is_masked_whole_whatever_signs_it_has() {
+        for (text, shown) in [
+            ("password=s3,cr3t", "password=#"),
+            ("password=s3;cr3t&x}y, z", "password=#, z"),
+            ("user=ana,password=s3,cr3t,queue=etl", "user=ana,password=#,queue=etl"),
+            ("GET /x?token=s3&cr3t&day=1 HTTP/1.1", "GET /x?token=#&day=1 HTTP/1.1"),
+            ("{a={password=s3,cr3t}}", "{a={password=#}}"),
+            ("password=s3,,cr3t", "password=#,,cr3t"),
+            (r#"{"password":"s3, \"c=r3t", "a":"b"}"#, r##"{"password":"#", "a":"b"}"##),
+            (r#"{"password": "s3'cr3t"}"#, r##"{"password": "#"}"##),
+            ("password='s3 cr3t' x", "password='#' x"),
+            ("password=\"s3 cut of", "password=\"#"),
+            ("password=", "password="),
+            (r#""password":"","a":"b""#, r#""password":"","a":"b""#),
+        ] {
+            assert_eq!(line(text), shown.replace('#', MASK), "{text}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! The order of the beginning: sockets are bound first, so that a second process started by mistake fails before it touches the ledger; then
 //! ledger and backends are opened; then requests are taken. A client that comes in between waits in the kernel's queue. The order of the end:
-//! readiness goes first, then no connection is accepted and none kept, then requests in work are finished, then what no client waits for
-//! any more; all of it within `drain_max`. The admin listener is the last to go, so that the end can be watched.
+//! readiness goes first; after `drain_delay`, in which whoever watches it turns away, no connection is accepted and none kept, then
+//! requests in work are finished, then what no client waits for any more; all of that within `drain_max`. The admin listener is the last to go, so that the end can be watched.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{Admin, Explaining},
     auth::Guard,
-    config::{BackendConfig, Config, LedgerConfig, ListenerConfig},
+    config::{BackendConfig, Config, HttpLimits, LedgerConfig, ListenerConfig},
     explain::{Door, Explainer},
     listener::{Listener, Shared, Stage},
     logging::Recorder,
@@ -63,6 +63,7 @@ pub struct Server {
     gateway: Arc<Gateway>,
     clients: Group,
     admins: Group,
+    drain_delay: Duration,
     drain_max: Duration,
     listeners: Vec<(ListenerName, SocketAddr)>,
     admin: Option<SocketAddr>,
@@ -77,7 +78,7 @@ struct Group {
 }
 
 impl Group {
-    fn new(limits: crate::config::HttpLimits, connections: usize) -> Self {
+    fn new(limits: HttpLimits, connections: usize) -> Self {
         let (stage, seen) = watch::channel(Stage::Serving);
         let permits = Arc::new(Semaphore::new(connections));
         Self { stage, shared: Shared { limits, permits, stage: seen, tasks: TaskTracker::new() } }
@@ -149,7 +150,8 @@ impl Server {
             admins.shared.tasks.spawn(socket.serve(service, admins.shared.clone(), connections));
             address
         });
-        Ok(Self { gateway, clients, admins, drain_max: config.http.drain_max, listeners, admin, _uploads: uploads })
+        let HttpLimits { drain_delay, drain_max, .. } = config.http;
+        Ok(Self { gateway, clients, admins, drain_delay, drain_max, listeners, admin, _uploads: uploads })
     }
 
     /// Where clients are served.
@@ -162,21 +164,15 @@ impl Server {
         self.admin
     }
 
-    /// Finishes what is in flight, for `drain_max` at most or until `hurry` is over; whether that was long enough.
+    /// Turns clients away for `drain_delay`, then finishes what is in flight, for `drain_max` at most; none of it longer than until `hurry` is
+    /// over. Whether all was finished.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
-        self.clients.enter(Stage::Draining);
-        info!("ending: what is in flight is finished");
-        let finished = async {
-            self.clients.shared.tasks.wait().await;
-            // Only now can no further submit begin.
-            self.gateway.drain().await;
+        let orderly = async {
+            self.turn_away().await;
+            self.finish().await
         };
         let in_time = tokio::select! {
-            () = finished => true,
-            () = tokio::time::sleep(self.drain_max) => {
-                warn!(connections = self.clients.shared.tasks.len(), "drain_max is over; what is still in flight is cut off");
-                false
-            }
+            in_time = orderly => in_time,
             () = hurry => {
                 warn!("told again to end; what is still in flight is cut off");
                 false
@@ -187,6 +183,30 @@ impl Server {
             group.shared.tasks.wait().await;
         }
         in_time
+    }
+
+    async fn finish(&self) -> bool {
+        self.clients.enter(Stage::Draining);
+        info!("ending: what is in flight is finished");
+        let finished = async {
+            self.clients.shared.tasks.wait().await;
+            // Only now can no further submit begin.
+            self.gateway.drain().await;
+        };
+        let in_time = tokio::time::timeout(self.drain_max, finished).await.is_ok();
+        if !in_time {
+            let connections = self.clients.shared.tasks.len();
+            warn!(connections, "drain_max is over; what is still in flight is cut off");
+        }
+        in_time
+    }
+
+    async fn turn_away(&self) {
+        if !self.drain_delay.is_zero() {
+            info!(for_ms = self.drain_delay.as_millis() as u64, "about to end: not ready any more, clients are still served");
+            self.clients.stage.send_replace(Stage::Leaving);
+            tokio::time::sleep(self.drain_delay).await;
+        }
     }
 }
 

@@ -37,7 +37,12 @@ struct Serving {
 
 impl Serving {
     fn start(dir: &Path) -> Self {
-        std::fs::write(dir.join("x.toml"), FREE_PORTS).expect("written");
+        Self::start_with(dir, "")
+    }
+
+    /// With further sections of its configuration.
+    fn start_with(dir: &Path, sections: &str) -> Self {
+        std::fs::write(dir.join("x.toml"), format!("{FREE_PORTS}{sections}")).expect("written");
         let mut command = batchlingua(dir, &["serve", "--config", "x.toml", "--ready-file", "ready.json"]);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut log = BufReader::new(child.stderr.take().expect("piped"));
@@ -154,6 +159,32 @@ fn a_submit_that_is_on_its_way_is_finished_after_sigterm() {
     client.read_to_string(&mut answer).expect("text");
     assert!(status(&answer) == "201" && answer.contains("connection: close"), "{answer}");
     assert!(serving.end().0);
+}
+
+#[test]
+fn clients_are_served_until_whoever_watches_readiness_has_turned_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut serving = Serving::start_with(dir.path(), "[limits]\ndrain_delay = \"1h\"\n");
+    let mut kept = TcpStream::connect(&serving.main).expect("somebody listens");
+    let mut poll = || {
+        kept.write_all(b"GET /batches HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("written");
+        let mut answer = [0; 4096];
+        let length = kept.read(&mut answer).expect("read");
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    };
+    let before = poll();
+    assert!(status(&before) == "200" && !before.contains("connection: close"), "{before}");
+
+    serving.signal("TERM");
+    wait_for(&mut serving.log, "not ready any more");
+    assert_eq!(status(&ask(&serving.admin, "GET", "/health/ready", "")), "503");
+    assert_eq!(status(&ask(&serving.main, "GET", "/batches", "")), "200", "a new connection");
+    let last = poll();
+    assert!(status(&last) == "200" && last.contains("connection: close"), "a kept one has its last answer: {last}");
+
+    serving.signal("TERM");
+    let (finished, log) = serving.end();
+    assert!(!finished && log.contains("told again to end"), "{log}");
 }
 
 #[test]

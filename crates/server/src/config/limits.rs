@@ -8,7 +8,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::{
     LedgerConfig, LogConfig, LogFormat,
-    read::{bytes, close, count, time, word},
+    read::{bytes, close, count, time, time_or_none, word},
 };
 
 /// The bounds of connections.
@@ -24,7 +24,9 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
-    /// How long a shutdown waits for what is in flight.
+    /// How long connections are still taken after readiness is gone.
+    pub drain_delay: Duration,
+    /// How long a shutdown then waits for what is in flight.
     pub drain_max: Duration,
 }
 
@@ -37,6 +39,7 @@ impl Default for HttpLimits {
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
             drain_max: Duration::from_secs(30),
         }
     }
@@ -57,6 +60,7 @@ pub(super) fn limits(root: &mut Settings) -> (Limits, HttpLimits) {
         header_read_timeout: time(s, "header_read_timeout", http.header_read_timeout),
         idle_timeout: time(s, "idle_timeout", http.idle_timeout),
         write_timeout: time(s, "write_timeout", http.write_timeout),
+        drain_delay: time_or_none(s, "drain_delay", http.drain_delay),
         drain_max: time(s, "drain_max", http.drain_max),
     };
     // Handed down to the dialects, which read bodies; read here for its bounds.

@@ -23,6 +23,16 @@ pub(super) fn time(settings: &mut Settings, key: &'static str, default: Duration
     time
 }
 
+/// A time, which may be none.
+pub(super) fn time_or_none(settings: &mut Settings, key: &'static str, default: Duration) -> Duration {
+    let time = settings.duration(key, default);
+    if time > LONGEST {
+        settings.fault(key, "must be at most 3650d");
+        return default;
+    }
+    time
+}
+
 /// An amount of bytes within bounds.
 pub(super) fn bytes(
     settings: &mut Settings,

@@ -40,6 +40,8 @@ struct State {
     since: Instant,
     write_stuck: Option<Instant>,
     unread: Unread,
+    /// The process is about to end.
+    last: bool,
 }
 
 /// What of the last request's body was left.
@@ -71,7 +73,7 @@ pub(super) struct Activity(Mutex<State>);
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { phase: Phase::New, since: Instant::now(), write_stuck: None, unread: Unread::None };
+        let state = State { phase: Phase::New, since: Instant::now(), write_stuck: None, unread: Unread::None, last: false };
         Arc::new(Self(Mutex::new(state)))
     }
 
@@ -112,9 +114,15 @@ impl Activity {
         self.state().unread = if rest.is_some_and(|rest| rest <= LITTLE) { Unread::Little } else { Unread::Much };
     }
 
+    /// The next answer is the connection's last.
+    pub(super) fn leave(&self) {
+        self.state().last = true;
+    }
+
     /// Whether the connection cannot go on after the answer.
     pub(super) fn must_close(&self) -> bool {
-        self.state().unread == Unread::Much
+        let state = self.state();
+        state.last || state.unread == Unread::Much
     }
 
     /// The answer is out and nothing more will be. Whether the client may still be sending.

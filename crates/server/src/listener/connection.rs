@@ -48,6 +48,9 @@ pub(super) async fn serve<T, S>(
     S::Future: Send,
 {
     let activity = Activity::new();
+    if *stage.borrow() == Stage::Leaving {
+        activity.leave();
+    }
     let io = TokioIo::new(WatchedIo::new(socket, activity.clone()));
     let mut connection = pin!(builder.serve_connection(io, ConnectionService::new(speaker, activity.clone())));
     let mut timer = pin!(tokio::time::sleep_until(tokio::time::Instant::now()));
@@ -70,6 +73,7 @@ pub(super) async fn serve<T, S>(
             },
             changed = stage.changed() => match changed.map(|()| *stage.borrow_and_update()) {
                 Ok(Stage::Serving) => {}
+                Ok(Stage::Leaving) => activity.leave(),
                 // Ends it after the request in work, or at once if there is none.
                 Ok(Stage::Draining) => connection.as_mut().graceful_shutdown(),
                 Ok(Stage::Ended) | Err(_) => return,

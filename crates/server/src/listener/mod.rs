@@ -30,6 +30,8 @@ pub use service::{BadMessage, RequestStream};
 pub enum Stage {
     /// Requests are taken.
     Serving,
+    /// Requests are still taken, but whoever watches readiness is told to send none; each connection is closed with its next answer.
+    Leaving,
     /// Requests in work are finished, no new ones are taken.
     Draining,
     /// Whatever is left is cut off.
@@ -83,7 +85,7 @@ impl Listener {
         self.address
     }
 
-    /// Serves until the stage is no longer [`Stage::Serving`]; connections may outlive the call.
+    /// Serves until connections are no longer taken; they may outlive the call.
     pub async fn serve<S>(self, service: S, mut shared: Shared, observer: Arc<dyn ConnectionObserver>)
     where
         S: Service<Request<RequestStream>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
@@ -92,7 +94,7 @@ impl Listener {
         let builder = connection::builder(&shared.limits);
         let connections = shared.stage.clone();
         let mut leaving =
-            std::pin::pin!(async move { shared.stage.wait_for(|stage| *stage != Stage::Serving).await.is_ok() });
+            std::pin::pin!(async move { shared.stage.wait_for(|stage| matches!(stage, Stage::Draining | Stage::Ended)).await.is_ok() });
         loop {
             let accepted = async {
                 let permit = shared.permits.clone().acquire_owned().await.expect("the permits are never closed");
