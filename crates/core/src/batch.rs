@@ -112,6 +112,8 @@ pub struct Native {
     pub word: String,
     /// Its object as it came.
     pub object: Bytes,
+    /// The status that it came with in answer to the submit, where that dialect has several good ones.
+    pub status: Option<u16>,
 }
 
 /// The outcome of an operation.

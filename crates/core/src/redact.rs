@@ -64,16 +64,13 @@ pub fn line(text: &str) -> String {
         out.push_str(before);
         out.push(separator);
         if is_secret_key(last_key(before)) {
-            let (shown, value) = after.split_at(after.len() - after.trim_start_matches([' ', '"', '\'']).len());
-            out.push_str(shown);
+            let (opening, value) = after.split_at(after.len() - after.trim_start_matches([' ', '"', '\'', '\\']).len());
+            out.push_str(opening);
             let value = ["Basic ", "Bearer ", "basic ", "bearer "]
                 .iter()
                 .find_map(|scheme| value.strip_prefix(scheme))
                 .unwrap_or(value);
-            let end = match shown.chars().next_back().filter(|c| *c != ' ') {
-                Some(quote) => end_of_quoted(value, quote),
-                None => end_of_value(value),
-            };
+            let end = end_of_value(opening, value);
             if end > 0 {
                 out.push_str(MASK);
             }
@@ -86,47 +83,73 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// Where a value in quotes ends: at the same one again, if it is not escaped. One that is cut off goes on to the end.
-fn end_of_quoted(value: &str, quote: char) -> usize {
-    let mut is_escaped = false;
-    let end = value.char_indices().find(|(_, c)| {
-        let ends = *c == quote && !is_escaped;
-        is_escaped = *c == '\\' && !is_escaped;
-        ends
-    });
-    end.map_or(value.len(), |(at, _)| at)
+/// Where a value ends that begins after these spaces, quotes and the backslashes that quotes have inside of a text.
+fn end_of_value(opening: &str, value: &str) -> usize {
+    let quotes = opening.trim_matches([' ', '\\']);
+    match quotes.chars().next_back() {
+        // It is empty: its quotes are opened and closed already.
+        Some(_) if quotes.len() > 1 && value.chars().next().is_none_or(|c| c.is_whitespace() || is_sign(c)) => 0,
+        Some(quote) => {
+            let depth = opening.trim_end().trim_end_matches(quote).chars().rev().take_while(|c| *c == '\\').count();
+            end_of_quoted(value, quote, depth)
+        }
+        None => end_of_plain(value),
+    }
 }
 
-/// Where a value without quotes ends: at a space or a quote, or at a sign between values, if what follows is not more of this one: a password
-/// may have such signs in it.
-fn end_of_value(value: &str) -> usize {
-    let end = value.char_indices().find(|(at, c)| match c {
-        '"' | '\'' => true,
-        ',' | ';' | '&' | '}' => begins_anew(&value[at + 1..]),
-        c => c.is_whitespace(),
-    });
-    end.map_or(value.len(), |(at, _)| at)
+/// At the same quote again, with no more backslashes in front of it: with more it is a part of the value. One that is cut off has no end.
+fn end_of_quoted(value: &str, quote: char, depth: usize) -> usize {
+    let mut backslashes = 0;
+    for (at, c) in value.char_indices() {
+        match c {
+            '\\' => backslashes += 1,
+            c if c == quote && backslashes <= depth => return at - backslashes,
+            _ => backslashes = 0,
+        }
+    }
+    value.len()
 }
 
-/// Whether this is the end, or no part of the value in front of it: another sign, or a key with its value.
-fn begins_anew(text: &str) -> bool {
+/// At a space or a quote, or at a sign between values, if what follows is not more of this one: a password may have such signs in it.
+fn end_of_plain(value: &str) -> usize {
+    let mut from = 0;
+    while let Some(at) = value[from..].find(|c: char| c.is_whitespace() || is_quote(c) || is_sign(c)) {
+        let signs = &value[from + at..];
+        let after = signs.trim_start_matches(is_sign);
+        if after.len() == signs.len() || is_another(after) {
+            return from + at;
+        }
+        from = value.len() - after.len();
+    }
+    value.len()
+}
+
+/// Whether this is no part of the value in front of it: nothing, a space or a quote, or a key with its value.
+fn is_another(text: &str) -> bool {
     let key = text.find(|c: char| !is_key_char(c)).map_or(text, |end| &text[..end]);
     match text[key.len()..].chars().next() {
         Some('=' | ':') => !key.is_empty(),
-        next => {
-            key.is_empty()
-                && next.is_none_or(|c| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '&' | '}' | ']' | ')'))
-        }
+        next => key.is_empty() && next.is_none_or(|c| c.is_whitespace() || is_quote(c)),
     }
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'')
+}
+
+/// What stands between values, or after the last one.
+fn is_sign(c: char) -> bool {
+    matches!(c, ',' | ';' | '&' | '}')
 }
 
 fn is_key_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// The key that ends the text. `"key": "value"`: the quote that closes a key stands between it and the colon.
+/// The key that ends the text. `"key": "value"`: the quote that closes a key stands between it and the colon, with a backslash if all of it
+/// stands in a text.
 fn last_key(before: &str) -> &str {
-    let key = before.trim_end_matches(['"', '\'', ' ']);
+    let key = before.trim_end_matches(['"', '\'', ' ', '\\']);
     let start =
         key.rfind(|c: char| !is_key_char(c)).map_or(0, |at| at + key[at..].chars().next().map_or(1, char::len_utf8));
     &key[start..]
@@ -225,11 +248,17 @@ mod tests {
             ("user=ana,password=s3,cr3t,queue=etl", "user=ana,password=#,queue=etl"),
             ("GET /x?token=s3&cr3t&day=1 HTTP/1.1", "GET /x?token=#&day=1 HTTP/1.1"),
             ("{a={password=s3,cr3t}}", "{a={password=#}}"),
-            ("password=s3,,cr3t", "password=#,,cr3t"),
+            ("password=s3,,cr3t", "password=#"),
+            ("password=s3,, cr3t", "password=#,, cr3t"),
             (r#"{"password":"s3, \"c=r3t", "a":"b"}"#, r##"{"password":"#", "a":"b"}"##),
             (r#"{"password": "s3'cr3t"}"#, r##"{"password": "#"}"##),
             ("password='s3 cr3t' x", "password='#' x"),
             ("password=\"s3 cut of", "password=\"#"),
+            (
+                r#"{"body":"{\"token\":\"s3, \\\"c=r3t\", \"a\":\"b\"}"}"#,
+                r##"{"body":"{\"token\":\"#\", \"a\":\"b\"}"}"##,
+            ),
+            (r#"a,"password=""s3,c=r3t""",b"#, r##"a,"password=""#""",b"##),
             ("password=", "password="),
             (r#""password":"","a":"b""#, r#""password":"","a":"b""#),
         ] {

@@ -108,7 +108,7 @@ impl DliBackend {
     /// A create's answer. A batch that has an id is one, whatever else is said; without one nobody knows.
     fn created(&self, project: &Project, answer: &Answer) -> Result<Batch<NativeId>, SubmitError> {
         self.reader
-            .created(project, &answer.body)
+            .created(project, answer)
             .map_err(|why| SubmitError::Unknown(self.client.no_answer(&answer.body, why)))
     }
 

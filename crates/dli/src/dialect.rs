@@ -195,7 +195,7 @@ impl Dialect for DliDialect {
 
 fn encode_batch(batch: &Batch<BatchId>, view: View) -> Response<Body> {
     match shown::object(batch) {
-        Some(native) => answer::json(200, native),
+        Some(native) => answer::json(shown::status(batch, view), native),
         None => answer::object(200, &convert::object(batch, view)),
     }
 }

@@ -59,7 +59,7 @@ impl Part {
 
     fn into_log(self) -> Log {
         let dialect = || DialectName::from(NAME);
-        let native = self.object.map(|object| Native { dialect: dialect(), word: String::new(), object });
+        let native = self.object.map(|object| Native { dialect: dialect(), word: String::new(), object, status: None });
         Log { native, ..Log::page(self.from, self.total, self.lines) }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use batchlingua_core::{
     App, Batch, BatchSpec, BatchState, DialectName, Error, Millis, Native, NativeId, Principal, Project, Times, Uuid,
 };
-use batchlingua_wire::NativeObject;
+use batchlingua_wire::{Answer, NativeObject};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -172,12 +172,14 @@ impl Reader {
         self.made(project, bytes, &object, &id, word, extent)
     }
 
-    /// The batch of a create's answer: by its id alone it is one, whatever else is there.
-    pub(crate) fn created(&self, project: &Project, bytes: &[u8]) -> Result<Batch<NativeId>, &'static str> {
-        let object = Object::read(bytes).ok_or("it is not what DLI answers")?;
+    /// The batch of a create's answer: by its id alone it is one, whatever else is there. By older documentation its status is 201.
+    pub(crate) fn created(&self, project: &Project, answer: &Answer) -> Result<Batch<NativeId>, &'static str> {
+        let object = Object::read(&answer.body).ok_or("it is not what DLI answers")?;
         let id = object.id().ok_or("it has no `id`")?;
         let word = object.state.and_then(text).unwrap_or(Cow::Borrowed("starting"));
-        self.made(project, bytes, &object, &id, word, Extent::State)
+        let mut batch = self.made(project, &answer.body, &object, &id, word, Extent::State)?;
+        batch.native = batch.native.map(|native| Native { status: Some(answer.status.as_u16()), ..native });
+        Ok(batch)
     }
 
     fn made(
@@ -201,6 +203,7 @@ impl Reader {
             dialect: self.dialect.clone(),
             word: word.into_owned(),
             object: self.unmarked(bytes, object),
+            status: None,
         });
         Ok(batch)
     }

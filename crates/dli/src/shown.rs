@@ -11,7 +11,11 @@ use batchlingua_core::{Batch, BatchId, BatchState, Log, Native, Uuid};
 use batchlingua_wire::NativeObject;
 use serde_json::value::RawValue;
 
-use crate::{NAME, convert::NAME_LENGTH, state};
+use crate::{
+    NAME,
+    convert::{NAME_LENGTH, View},
+    state,
+};
 
 fn of_dli(native: Option<&Native>) -> Option<&Native> {
     native.filter(|native| native.dialect.as_str() == NAME)
@@ -37,6 +41,14 @@ pub(crate) fn object(batch: &Batch<BatchId>) -> Option<Vec<u8>> {
         changes.push(("owner", serde_json::to_string(&*owner.name).ok()?.into()));
     }
     Some(object.with(&changes))
+}
+
+/// The status that this object is answered with: to a create the one that the DLI answered with.
+pub(crate) fn status(batch: &Batch<BatchId>, view: View) -> u16 {
+    match view {
+        View::Created => of_dli(batch.native.as_ref()).and_then(|native| native.status).unwrap_or(200),
+        View::Shown | View::Listed(_) => 200,
+    }
 }
 
 /// The same inside of another object.
@@ -81,7 +93,7 @@ mod tests {
 
     fn batch(word: &str, state: BatchState) -> Batch<BatchId> {
         let id = BatchId { uuid: Uuid::from_u128(7), ordinal: 7, native: None };
-        let native = Native { dialect: NAME.into(), word: word.to_owned(), object: CAME.into() };
+        let native = Native { dialect: NAME.into(), word: word.to_owned(), object: CAME.into(), status: None };
         let spec = BatchSpec { name: Some("nightly".to_owned()), ..BatchSpec::default() };
         Batch { native: Some(native), ..Batch::new(id, state, Arc::new(spec)) }
     }

@@ -223,7 +223,8 @@ impl KylinBackend {
             }
             (project, wanted) => {
                 let output = self.kylin.output(ctx, id, step, project.as_ref()).await?;
-                let native = Native { dialect: NAME.into(), word: String::new(), object: output.object };
+                let native =
+                    Native { dialect: NAME.into(), word: String::new(), object: output.object, status: None };
                 let log = match wanted {
                     Lines::All => whole(output.text),
                     wanted if project.is_some() => lines::of_ends(&output.text, wanted),

@@ -172,7 +172,7 @@ impl Reader {
 
     fn native(&self, word: String, object: &[u8]) -> Native {
         // A copy, since a part of a page would hold all of it.
-        Native { dialect: self.dialect.clone(), word, object: Bytes::copy_from_slice(object) }
+        Native { dialect: self.dialect.clone(), word, object: Bytes::copy_from_slice(object), status: None }
     }
 
     fn state(&self, word: &str) -> BatchState {

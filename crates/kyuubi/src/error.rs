@@ -134,7 +134,9 @@ fn encode_kind(head: &RequestHead, error: &Error) -> Response<Body> {
             told(StatusCode::CONFLICT, message)
         }
         ErrorKind::IllegalState { .. } => told(StatusCode::CONFLICT, message),
-        ErrorKind::Unsupported { .. } => refused(&format!("{UNMET}{message}")),
+        // As a Kyuubi words a submit that asks for what it has been told not to do, such as an upload; of other calls there is no such word.
+        ErrorKind::Unsupported { .. } if head.route_name() == "submit" => refused(&format!("{UNMET}{message}")),
+        ErrorKind::Unsupported { .. } => refused(message),
         ErrorKind::TooLarge { .. } => told(StatusCode::PAYLOAD_TOO_LARGE, message),
         ErrorKind::Throttled { .. } | ErrorKind::BackendUnavailable { .. } => {
             told(StatusCode::SERVICE_UNAVAILABLE, message)

@@ -131,7 +131,7 @@ fn batch(seen: Seen, state: BatchState) -> Batch<NativeId> {
         times: Times { created, started, ended, modified: ended.or(started).unwrap_or(created) },
         app: App { id: object.app_id, url: object.app_url, driver_log_url: None },
         diagnostic: object.app_diagnostic.as_deref().and_then(one_line),
-        native: Some(Native { dialect: DialectName::from(NAME), word: object.state, object: bytes }),
+        native: Some(Native { dialect: DialectName::from(NAME), word: object.state, object: bytes, status: None }),
         ..Batch::new(NativeId::from(object.id), state, Arc::new(spec))
     }
 }

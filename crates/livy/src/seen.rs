@@ -115,7 +115,7 @@ pub(crate) fn log(body: &[u8]) -> serde_json::Result<SeenLog> {
 }
 
 fn native(word: String, object: &[u8]) -> Native {
-    Native { dialect: DialectName::from(NAME), word, object: Bytes::copy_from_slice(object) }
+    Native { dialect: DialectName::from(NAME), word, object: Bytes::copy_from_slice(object), status: None }
 }
 
 /// Whether a line is one of Livy's own between the parts of a log.

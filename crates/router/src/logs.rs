@@ -21,7 +21,7 @@ pub(crate) async fn log(
     wanted: &BatchRef,
     query: &LogQuery,
 ) -> Result<Reply<BatchId>> {
-    let entry = view::resolve(gateway, ctx, wanted).await?;
+    let entry = view::known(view::resolve(gateway, ctx, wanted).await?)?;
     let notes = Notes { backend: Some(entry.backend.clone()), ..Notes::default() };
     let id = entry.batch.id.clone();
     let Some(native) = id.native.as_ref().filter(|_| entry.phase == Phase::Accepted) else {

@@ -3,7 +3,7 @@
 //! What a client sees is the ledger's row, which never goes backwards, with what only the backend's own answer has. A change is durable
 //! before it is shown. A backend that cannot be reached is answered for from what was last seen, for a while, and the client is told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
     App, BackendName, Batch, BatchId, BatchRef, BatchState, Context, Detail, Entry, Error, ErrorKind, ListQuery,
@@ -21,6 +21,8 @@ use crate::{
 
 /// How many rows of a list are asked for at once.
 const ROWS_AT_ONCE: usize = 16;
+/// When to ask again for a batch whose submit has no outcome yet.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Lines of a batch object's log.
 const TAIL: usize = 10;
 
@@ -61,6 +63,17 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, ctx: &Context, wanted: &Batc
     Err(silent.unwrap_or_else(|| Error::no_batch(wanted)))
 }
 
+/// A row whose submit has an outcome. Until it has one nothing may be said of a batch: one that is shown as waiting, and is not there a moment later, was
+/// never there, and whoever saw it took it for accepted.
+pub(crate) fn known(entry: Entry) -> Result<Entry> {
+    if !entry.phase.is_open() {
+        return Ok(entry);
+    }
+    let kind = ErrorKind::BackendUnavailable { retry_after: ASK_AGAIN };
+    let uuid = entry.batch.id.uuid;
+    Err(Error::new(kind, format!("it is not known yet whether the submit of batch {uuid} went through; ask again")))
+}
+
 /// The backends where an id is looked for that the ledger does not know.
 pub(crate) fn strangers<'a>(
     gateway: &'a Gateway,
@@ -98,7 +111,7 @@ pub(crate) async fn get(
     detail: Detail,
 ) -> Result<Reply<BatchId>> {
     let changes = gateway.changes();
-    let entry = resolve(gateway, ctx, wanted).await?;
+    let entry = known(resolve(gateway, ctx, wanted).await?)?;
     let (batch, notes) = show(gateway, ctx, &entry, detail).await?;
     let batch = if gateway.changes() == changes { batch } else { latest(gateway, batch).await };
     Ok(Reply { outcome: Outcome::Batch(batch), notes })

@@ -292,6 +292,14 @@ impl House {
         answer.text_of("state")
     }
 
+    /// Shown neither as a batch, which it may never become, nor as absent.
+    pub(crate) async fn assert_not_known_yet(&self, id: &str) {
+        for path in ["", "/state", "/log"] {
+            let told = self.get(&format!("/jobs/{id}{path}")).await;
+            assert_eq!((told.status.as_u16(), told.header("retry-after")), (503, Some("1")), "{path}: {told:?}");
+        }
+    }
+
     pub(crate) async fn act(&self, action: &str, id: &str) -> String {
         let answer = self.post(&format!("/actions/{action}"), serde_json::json!({ "ids": [id] })).await;
         answer.json[0]["result"].as_str().map_or(format!("{answer:?}"), str::to_owned)

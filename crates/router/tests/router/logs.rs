@@ -67,15 +67,6 @@ async fn the_log_that_was_kept_is_not_shown_as_another_one() {
     assert_eq!(house.get(&format!("/jobs/{uuid}/log?step=s1")).await.status, 404);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_batch_that_has_not_reached_its_backend_has_an_empty_log() {
-    let house = House::new();
-    house.backend.next_submits([SubmitFault::UnknownAndLate]);
-    let id = house.post("/jobs", json!({ "file": "a.py" })).await.header("batchlingua-id").expect("an id").to_owned();
-    let log = house.get(&format!("/jobs/{id}/log")).await;
-    assert_eq!((log.status.as_u16(), &log.json["lines"]), (200, &json!([])));
-}
-
 /// A stream is a request in flight, and a call of its backend, until it has been read or left.
 #[tokio::test(start_paused = true)]
 async fn a_stream_keeps_its_places_to_its_end() {

@@ -129,7 +129,7 @@ async fn rows_of_a_list_have_what_the_walk_saw() {
     let (_, native) = house.running("a").await;
     house.backend.edit(&native, |batch| {
         let object = Bytes::from_static(br#"{"odd":1}"#);
-        batch.native = Some(Native { dialect: "plain".into(), word: "bustling".into(), object });
+        batch.native = Some(Native { dialect: "plain".into(), word: "bustling".into(), object, status: None });
     });
     tokio::time::sleep(20 * SECOND).await;
     assert_eq!(house.get("/jobs").await.json["rows"][0]["word"], "bustling");

@@ -58,7 +58,7 @@ pub(crate) async fn an_accepted_batch_was_created_when_its_platform_says(house: 
 pub(crate) async fn a_client_of_the_platforms_dialect_is_shown_the_platforms_uuid(house: House) {
     let seen = |number: u128, dialect: &str| {
         let uuid = Uuid::from_u128(number);
-        let native = Native { dialect: dialect.into(), word: "running".into(), object: "{}".into() };
+        let native = Native { dialect: dialect.into(), word: "running".into(), object: "{}".into(), status: None };
         let seen = seen_batch(&format!("p1/{uuid}"), |batch| batch.native = Some(native));
         (uuid, Verdict::Accepted(Box::new(seen)))
     };

@@ -155,8 +155,9 @@ fn step(mut line: Line) -> Result<Step, String> {
 fn native(mut line: Line) -> Result<Native, String> {
     let dialect = line.text("dialect").ok_or_else(|| format!("line {}: native needs dialect=", line.number))?;
     let word = line.text("word").unwrap_or_default();
+    let status = line.number("status")?;
     let object = std::mem::take(&mut line.text).join("\n").into();
-    line.finish().map(|()| Native { dialect: dialect.into(), word, object })
+    line.finish().map(|()| Native { dialect: dialect.into(), word, object, status })
 }
 
 pub(super) fn error(mut line: Line, native: Option<Line>) -> Result<Error, String> {
