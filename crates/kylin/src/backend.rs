@@ -223,8 +223,7 @@ impl KylinBackend {
             }
             (project, wanted) => {
                 let output = self.kylin.output(ctx, id, step, project.as_ref()).await?;
-                let native =
-                    Native { dialect: NAME.into(), word: String::new(), object: output.object, status: None };
+                let native = Native { dialect: NAME.into(), word: String::new(), object: output.object, status: None };
                 let log = match wanted {
                     Lines::All => whole(output.text),
                     wanted if project.is_some() => lines::of_ends(&output.text, wanted),

@@ -58,7 +58,8 @@ mod tests {
 
     fn batch(object: &str, word: &str, state: BatchState) -> Batch<BatchId> {
         let id = BatchId { uuid: Uuid::from_u128(7), ordinal: 7, native: None };
-        let native = Native { dialect: NAME.into(), word: word.to_owned(), object: object.to_owned().into(), status: None };
+        let native =
+            Native { dialect: NAME.into(), word: word.to_owned(), object: object.to_owned().into(), status: None };
         Batch { native: Some(native), ..Batch::new(id, state, Arc::default()) }
     }
 

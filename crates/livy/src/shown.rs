@@ -80,7 +80,12 @@ mod tests {
     use super::*;
 
     fn native(dialect: &str, word: &str, object: &str) -> Native {
-        Native { dialect: DialectName::from(dialect), word: word.to_owned(), object: object.to_owned().into(), status: None }
+        Native {
+            dialect: DialectName::from(dialect),
+            word: word.to_owned(),
+            object: object.to_owned().into(),
+            status: None,
+        }
     }
 
     fn batch(name: Option<&str>, native: Native) -> Batch<BatchId> {

@@ -30,7 +30,8 @@ use crate::{
     ListenerParts, ListenerService, Observer, Routing, Scoping, Stage, chores,
     control::Ending,
     follow,
-    settle::{self, OpenIntents},
+    open::{OpenIntents, OpenSubmit},
+    settle,
     shown::{Extra, Shown},
     sightings::Sightings,
     stack::{CallLimits, Stack},
@@ -271,6 +272,11 @@ impl Gateway {
             return Err(Error::new(kind, "the proxy is stopping; nothing was done, try again"));
         }
         Ok(token)
+    }
+
+    /// The submits without an outcome that this process works on, or waits for people to settle; the oldest first.
+    pub fn open_submits(&self) -> Vec<OpenSubmit> {
+        self.open.all()
     }
 
     /// Waits, but not past the stop.

@@ -3,19 +3,11 @@
 //! Absence is believed only after the backend's `settle` and several looks, one of which still saw another known job (else the backend may
 //! have lost its memory). A submit is never sent again from here: what it was to run is not in the ledger, and a job that runs twice is the
 //! one thing that cannot be taken back.
-//!
-//! A lease may run out while its task still works: a slow backend, a machine that slept. This process then claims the intent from itself,
-//! and the new lease is handed to the task that is at work ([`OpenIntents`]); a second one would look for a job that is just being sent,
-//! not find it, and declare it failed.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Batch, BatchId, Capabilities, Detail, Entry, Error, ErrorKind, Lease, NativeId, Phase, Result, RowId, Sighting,
+    Batch, BatchId, BatchRef, Capabilities, Detail, Entry, Error, ErrorKind, Lease, NativeId, Phase, Result, Sighting,
     Sought, Verdict,
 };
 use tokio::time::{Instant, sleep};
@@ -24,6 +16,7 @@ use crate::{
     Gateway,
     gateway::merge,
     logs,
+    open::{Held, Whereabouts},
     refusal::{self, recalled},
     stack::Stack,
     submit::identity,
@@ -46,62 +39,6 @@ pub(crate) enum Resolution {
     Not(Error),
     /// It cannot be told, or not now: the proxy is stopping.
     Open,
-}
-
-/// The intents that tasks of this process work on, each with its lease.
-#[derive(Default)]
-pub(crate) struct OpenIntents {
-    leases: Mutex<HashMap<RowId, Arc<Mutex<Lease>>>>,
-    /// Held from a claim until its leases are handed out.
-    claiming: tokio::sync::Mutex<()>,
-}
-
-/// One of them. Its lease may be renewed meanwhile.
-pub(crate) struct Held<'a> {
-    intents: &'a OpenIntents,
-    row: RowId,
-    lease: Arc<Mutex<Lease>>,
-}
-
-/// Each change is whole by itself, so a panic elsewhere leaves nothing half-done.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl OpenIntents {
-    pub(crate) fn hold(&self, lease: Lease) -> Held<'_> {
-        let (row, lease) = (lease.row, Arc::new(Mutex::new(lease)));
-        locked(&self.leases).insert(row, lease.clone());
-        Held { intents: self, row, lease }
-    }
-
-    /// Hands a claimed lease to the task that is at work on the intent, if there is one.
-    fn renew(&self, lease: &Lease) -> bool {
-        let leases = locked(&self.leases);
-        leases.get(&lease.row).map(|held| *locked(held) = lease.clone()).is_some()
-    }
-}
-
-impl Held<'_> {
-    pub(crate) fn lease(&self) -> Lease {
-        locked(&self.lease).clone()
-    }
-
-    /// Whether a refused lease has been replaced by now.
-    async fn is_renewed(&self, refused: &Lease) -> bool {
-        // A claim that has just taken it from us may not have handed it out yet.
-        drop(self.intents.claiming.lock().await);
-        self.lease() != *refused
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let mut leases = locked(&self.intents.leases);
-        if leases.get(&self.row).is_some_and(|lease| Arc::ptr_eq(lease, &self.lease)) {
-            leases.remove(&self.row);
-        }
-    }
 }
 
 /// Settles, once. A lease that was renewed under it is no failure.
@@ -159,6 +96,7 @@ pub(crate) fn refused(error: &Error) -> Verdict {
 pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry, held: &Held<'_>) -> Resolution {
     let can = stack.can();
     let sought = sought(entry);
+    held.is_now(Whereabouts::LookedFor);
     let (began, mut pause, mut negative, mut others) = (Instant::now(), FIRST_PAUSE, 0, false);
     loop {
         let ctx = gateway.own_context(LOOK);
@@ -264,7 +202,7 @@ pub(crate) async fn catch_up(gateway: &Arc<Gateway>, stack: &Arc<Stack>, row: &E
 pub(crate) async fn resolve_open_intents(gateway: Arc<Gateway>) {
     let mut pause = FIRST_PAUSE;
     while !gateway.stop.is_cancelled() {
-        let claiming = gateway.open.claiming.lock().await;
+        let claiming = gateway.open.claim().await;
         let claimed = match gateway.ledger.claim(&gateway.holder, CLAIMED_AT_ONCE).await {
             Ok(open) => {
                 let claimed = open.len();
@@ -291,7 +229,7 @@ pub(crate) async fn resolve_open_intents(gateway: Arc<Gateway>) {
 
 async fn take_over(gateway: Arc<Gateway>, entry: Entry, lease: Lease) {
     tracing::info!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, phase = entry.phase.as_str(), "resolving a submit that was left open");
-    let held = gateway.open.hold(lease);
+    let held = gateway.open.hold(entry.clone(), lease);
     if entry.phase == Phase::Intended {
         // `may_send` was never written, so not one byte was sent.
         let unsent = || Verdict::Failed("the proxy stopped before it was sent".to_owned());
@@ -309,7 +247,21 @@ async fn take_over(gateway: Arc<Gateway>, entry: Entry, lease: Lease) {
         }
     }
     // It stays open until a person settles it. Held, so that it is not claimed and told anew with every lease.
-    gateway.stop.cancelled().await;
+    held.is_now(Whereabouts::LeftToPeople);
+    until_settled(&gateway, &entry).await;
+}
+
+/// Until a person has settled it, here or by another process on the same ledger, which tells nobody here; or until the proxy stops.
+async fn until_settled(gateway: &Gateway, entry: &Entry) {
+    let mut changed = gateway.changed.subscribe();
+    while !gateway.stop.is_cancelled() {
+        let known = gateway.ledger.find(&BatchRef::Uuid(entry.marker.uuid), &gateway.own_scope(None)).await;
+        // One that did not go through is found by nobody any more.
+        if known.is_ok_and(|known| known.is_none_or(|known| !known.phase.is_open())) {
+            return;
+        }
+        gateway.until_changed(&mut changed, entry.row, Instant::now() + gateway.limits.lease).await;
+    }
 }
 
 /// The refusal of a settled submit, as its first client got it.

@@ -18,7 +18,8 @@ use crate::{
     AuditRecord, Gateway, RouteRule,
     gateway::merge,
     observer::outcome_word,
-    settle::{self, Held, Resolution, settle_for_sure},
+    open::Held,
+    settle::{self, Resolution, settle_for_sure},
     spool::Spool,
     stack::Stack,
     stage::Staged,
@@ -275,7 +276,7 @@ fn ambiguous(id: BatchId) -> Error {
 
 /// Sends, settles, answers.
 async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lease, answer: oneshot::Sender<Sent>) {
-    let held = gateway.open.hold(lease);
+    let held = gateway.open.hold(entry.clone(), lease);
     gateway.observer.phase(&entry.backend, entry.phase);
     let (ctx, stack) = (wish.ctx.clone(), wish.stack.clone());
     let name = wish.new.spec.name.clone();

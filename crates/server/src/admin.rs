@@ -14,7 +14,7 @@ use std::{
 };
 
 use batchlingua_core::{Health, Ledger};
-use batchlingua_router::{Access, Gateway};
+use batchlingua_router::{Access, Gateway, OpenSubmit};
 use batchlingua_wire::{Body, Query};
 use bytes::Bytes;
 use futures_util::stream;
@@ -32,6 +32,7 @@ use crate::{
 /// A probe that gets no answer in time counts as a bad one; so a bad answer comes before that.
 const PATIENCE: Duration = Duration::from_secs(2);
 const EXPLAIN: &str = "/api/explain";
+const OPEN: &str = "/api/submits/open";
 
 /// The service of the admin listener.
 #[derive(Clone)]
@@ -118,7 +119,7 @@ impl Inner {
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        let known = ["/health/live", "/health/ready", "/metrics", EXPLAIN];
+        let known = ["/health/live", "/health/ready", "/metrics", OPEN, EXPLAIN];
         if !known.contains(&path) {
             return message_answer(StatusCode::NOT_FOUND, &format!("there is: {}", known.join(", ")));
         }
@@ -135,6 +136,7 @@ impl Inner {
                     json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reason": reason }))
                 }
             },
+            OPEN => json_answer(StatusCode::OK, &open_submits(&self.gateway.open_submits())),
             _ => self.metrics().await,
         }
     }
@@ -194,11 +196,29 @@ impl Inner {
 
     async fn metrics(&self) -> Response<Body> {
         let health = tokio::time::timeout(PATIENCE, self.ledger.health()).await;
-        let page = self.metrics.render(matches!(health, Ok(Health::Good)));
+        let page = self.metrics.render(matches!(health, Ok(Health::Good)), &self.gateway.open_submits());
         let mut response = Response::new(Body::full(page));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
         response
     }
+}
+
+/// What an operator needs to find a submit on its platform, where its job would have the name that is told: times in ms since 1970.
+fn open_submits(open: &[OpenSubmit]) -> Value {
+    let shown = open.iter().map(|OpenSubmit { entry, whereabouts }| {
+        json!({
+            "id": entry.batch.id.uuid.to_string(),
+            "ordinal": entry.batch.id.ordinal,
+            "backend": entry.backend.as_str(),
+            "dialect": entry.dialect.as_ref().map(|dialect| dialect.as_str()),
+            "name": entry.batch.spec.name,
+            "name_there": entry.wire_name(),
+            "owner": entry.batch.owner.as_ref().map(|owner| &*owner.name),
+            "created": entry.batch.times.created.0,
+            "whereabouts": whereabouts.as_str(),
+        })
+    });
+    json!({ "submits": shown.collect::<Vec<_>>() })
 }
 
 /// Who names text before JSON, or alone, is a person.

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{Action, BackendName, BatchState, ListenerName, Phase};
+use batchlingua_router::OpenSubmit;
 use batchlingua_wire::Dialect;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
@@ -36,6 +37,7 @@ pub struct Metrics {
     phases: Family<PhaseLabels, Counter>,
     states: Family<StateLabels, Counter>,
     refused_logins: Family<RefusedLabels, Counter>,
+    open_submits: Family<OpenLabels, Gauge>,
     ledger_up: Gauge,
 }
 
@@ -81,6 +83,12 @@ struct RefusedLabels {
 struct PhaseLabels {
     backend: Backend,
     phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OpenLabels {
+    backend: Backend,
+    whereabouts: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,6 +155,7 @@ impl Metrics {
             phases: Family::default(),
             states: Family::default(),
             refused_logins: Family::default(),
+            open_submits: Family::default(),
             ledger_up: Gauge::default(),
         };
         metrics.register();
@@ -175,6 +184,11 @@ impl Metrics {
         r.register("submit_phases", "Submits that have come so far", self.phases.clone());
         r.register("batch_states", "Batches seen to change to this state", self.states.clone());
         r.register("refused_logins", "Requests whose sender was not believed", self.refused_logins.clone());
+        r.register(
+            "open_submits",
+            "Submits without an outcome, by where they stand; those left_to_people wait for an operator",
+            self.open_submits.clone(),
+        );
         r.register("ledger_up", "Whether the ledger takes writes", self.ledger_up.clone());
     }
 
@@ -220,8 +234,13 @@ impl Metrics {
     }
 
     /// All that was counted, as text. What is asked for at this moment is told by the caller.
-    pub fn render(&self, ledger_up: bool) -> String {
+    pub fn render(&self, ledger_up: bool, open: &[OpenSubmit]) -> String {
         self.ledger_up.set(ledger_up.into());
+        self.open_submits.clear();
+        for OpenSubmit { entry, whereabouts } in open {
+            let labels = OpenLabels { backend: Backend(entry.backend.clone()), whereabouts: whereabouts.as_str() };
+            self.open_submits.get_or_create(&labels).inc();
+        }
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("writing to a String does not fail");
         page
@@ -246,7 +265,36 @@ impl ConnectionObserver for Connections {
 
 #[cfg(test)]
 mod tests {
+    use batchlingua_core::{Batch, BatchId, Entry, Marker, RowId, Uuid};
+    use batchlingua_router::Whereabouts;
+
     use super::*;
+
+    fn open(whereabouts: Whereabouts) -> OpenSubmit {
+        let uuid = Uuid::from_u128(1);
+        let batch = Batch::new(BatchId { uuid, ordinal: 1, native: None }, BatchState::Queued, Arc::default());
+        let entry = Entry {
+            row: RowId(1),
+            backend: "here".into(),
+            dialect: None,
+            phase: Phase::Ambiguous,
+            marker: Marker { uuid, name: None },
+            batch: Arc::new(batch),
+            unmapped: Arc::default(),
+            refusal: None,
+        };
+        OpenSubmit { entry, whereabouts }
+    }
+
+    #[test]
+    fn a_submit_that_has_got_its_outcome_is_counted_no_more() {
+        let metrics = Metrics::new(&[]);
+        metrics.render(true, &[open(Whereabouts::LookedFor), open(Whereabouts::LookedFor)]);
+        let page = metrics.render(true, &[open(Whereabouts::LookedFor)]);
+        assert!(page.contains("open_submits{backend=\"here\",whereabouts=\"looked_for\"} 1\n"), "{page}");
+        let page = metrics.render(true, &[]);
+        assert!(!page.contains("looked_for\""), "{page}");
+    }
 
     #[test]
     fn families_have_the_names_that_dashboards_know() {
@@ -258,7 +306,7 @@ mod tests {
         metrics.state(&backend, BatchState::Running);
         metrics.connections("main").opened();
         metrics.refused_login(&"main".into(), "livy", "wrong");
-        let page = metrics.render(true);
+        let page = metrics.render(true, &[open(Whereabouts::LeftToPeople)]);
         for line in [
             "batchlingua_build_info{version=",
             "batchlingua_requests_total{dialect=\"livy\",operation=\"submit\",status=\"201\"} 1\n",
@@ -270,6 +318,7 @@ mod tests {
             "batchlingua_submit_phases_total{backend=\"here\",phase=\"accepted\"} 1\n",
             "batchlingua_batch_states_total{backend=\"here\",state=\"running\"} 1\n",
             "batchlingua_refused_logins_total{listener=\"main\",dialect=\"livy\",why=\"wrong\"} 1\n",
+            "batchlingua_open_submits{backend=\"here\",whereabouts=\"left_to_people\"} 1\n",
             "batchlingua_ledger_up 1\n",
             "# EOF\n",
         ] {
@@ -281,7 +330,7 @@ mod tests {
     fn a_word_from_outside_becomes_no_label() {
         let metrics = Metrics::new(&[]);
         metrics.request("livy", "/batches/ana's secret", 200, Duration::ZERO);
-        let page = metrics.render(true);
+        let page = metrics.render(true, &[]);
         assert!(page.contains("operation=\"other\"") && !page.contains("ana"), "{page}");
     }
 }

@@ -203,7 +203,10 @@ impl Server {
 
     async fn turn_away(&self) {
         if !self.drain_delay.is_zero() {
-            info!(for_ms = self.drain_delay.as_millis() as u64, "about to end: not ready any more, clients are still served");
+            info!(
+                for_ms = self.drain_delay.as_millis() as u64,
+                "about to end: not ready any more, clients are still served"
+            );
             self.clients.stage.send_replace(Stage::Leaving);
             tokio::time::sleep(self.drain_delay).await;
         }

@@ -105,20 +105,21 @@ async fn what_a_dli_answers_comes_out_as_it_came() {
     let listed = format!(r#"{{"from":0,"total":1,"sessions":[{SHOWN}]}}"#);
     let create = create(r#"{"file": "obs://b/a.jar", "name": "nightly-rollup", "queue": "etl_q"}"#);
     let get = |rest: &str| typed(&format!("GET /v2.0/p1/batches/{OURS}{rest}"), &[], b"");
-    for (request, came) in [
-        (create.clone(), CREATED),
-        (create, TERSE),
-        (get(""), SHOWN),
-        (typed("GET /v2.0/p1/batches", &[], b""), &listed),
-        (get("/log"), LOGGED),
-        (get("/log?from=0&size=2"), LOGGED),
-        (typed(&format!("DELETE /v2.0/p1/batches/{OURS}"), &[], b""), r#"{"msg":"deleted"}"#),
+    for (request, status, came) in [
+        (create.clone(), 200, CREATED),
+        (create.clone(), 201, CREATED),
+        (create, 201, TERSE),
+        (get(""), 200, SHOWN),
+        (typed("GET /v2.0/p1/batches", &[], b""), 200, &listed),
+        (get("/log"), 200, LOGGED),
+        (get("/log?from=0&size=2"), 200, LOGGED),
+        (typed(&format!("DELETE /v2.0/p1/batches/{OURS}"), &[], b""), 200, r#"{"msg":"deleted"}"#),
     ] {
-        let house = House::over(Reply::json(200, came)).await;
+        let house = House::over(Reply::json(status, came)).await;
         let answer = house.ask(&request).await;
         assert_eq!(
             (answer.status, &answer.headers["content-type"]),
-            (200, &"application/json".parse().expect("a value"))
+            (status, &"application/json".parse().expect("a value"))
         );
         assert_eq!(String::from_utf8_lossy(&answer.body), renamed(came), "{}", String::from_utf8_lossy(&request));
     }

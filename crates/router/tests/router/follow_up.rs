@@ -191,8 +191,12 @@ async fn a_batch_that_is_seen_again_leaves_unknown() {
 async fn a_state_does_not_go_backwards_nor_does_the_backends_own_word() {
     let house = House::new();
     let (uuid, native) = house.running("a").await;
-    let word =
-        |word: &str| Native { dialect: DialectName::from("plain"), word: word.into(), object: Default::default(), status: None };
+    let word = |word: &str| Native {
+        dialect: DialectName::from("plain"),
+        word: word.into(),
+        object: Default::default(),
+        status: None,
+    };
     house.backend.edit(&native, |batch| batch.native = Some(word("RUN")));
     let now = house.get(&format!("/jobs/{uuid}")).await;
     assert_eq!((now.text_of("state").as_str(), now.text_of("word").as_str()), ("running", "RUN"));

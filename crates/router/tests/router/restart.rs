@@ -6,6 +6,7 @@ use batchlingua_core::{
     Backend, Claim, Entry, Holder, Intended, Intent, Lease, Ledger, Marker, Marking, NewIntent, Phase, Principal,
     Verdict,
 };
+use batchlingua_router::Whereabouts;
 use batchlingua_testkit::{Point, context};
 use serde_json::json;
 
@@ -112,6 +113,7 @@ async fn a_backend_that_is_down_at_the_start_is_asked_when_it_is_back() {
     house.gateway.start();
     tokio::time::sleep(300 * SECOND).await;
     assert_eq!(phase_of(&house, &entry).await, Phase::Sending);
+    assert_eq!(house.gateway.open_submits()[0].whereabouts, Whereabouts::LookedFor);
     house.assert_not_known_yet(&entry.batch.id.uuid.to_string()).await;
     house.backend.set_reachable(true);
     tokio::time::sleep(20 * SECOND).await;
@@ -128,6 +130,16 @@ async fn where_nobody_can_tell_it_stays_open_and_is_asked_once() {
     assert_eq!(phase_of(&house, &entry).await, Phase::Sending);
     assert_eq!(house.backend.calls(Point::LookUp), 1);
     house.assert_not_known_yet("1").await;
+    let open = house.gateway.open_submits();
+    assert_eq!(
+        open.iter().map(|open| (open.entry.row, open.whereabouts)).collect::<Vec<_>>(),
+        [(entry.row, Whereabouts::LeftToPeople)]
+    );
+    // Somebody has looked there, and another process on the same ledger has written down what he found.
+    let (_, lease) = house.ledger.claim(&Holder("another".into()), 9).await.expect("written").remove(0);
+    house.ledger.settle(&lease, Verdict::Failed("it is not there".into())).await.expect("written");
+    tokio::time::sleep(120 * SECOND).await;
+    assert!(house.gateway.open_submits().is_empty(), "it is not waited for any more");
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,7 +73,8 @@ pub(super) struct Activity(Mutex<State>);
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { phase: Phase::New, since: Instant::now(), write_stuck: None, unread: Unread::None, last: false };
+        let state =
+            State { phase: Phase::New, since: Instant::now(), write_stuck: None, unread: Unread::None, last: false };
         Arc::new(Self(Mutex::new(state)))
     }
 

@@ -93,8 +93,9 @@ impl Listener {
     {
         let builder = connection::builder(&shared.limits);
         let connections = shared.stage.clone();
-        let mut leaving =
-            std::pin::pin!(async move { shared.stage.wait_for(|stage| matches!(stage, Stage::Draining | Stage::Ended)).await.is_ok() });
+        let mut leaving = std::pin::pin!(async move {
+            shared.stage.wait_for(|stage| matches!(stage, Stage::Draining | Stage::Ended)).await.is_ok()
+        });
         loop {
             let accepted = async {
                 let permit = shared.permits.clone().acquire_owned().await.expect("the permits are never closed");
