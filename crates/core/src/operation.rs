@@ -136,6 +136,9 @@ pub enum Replay {
     FirstAnswer,
     /// The stored batch as it is now (`kyuubi.batch.id`; the key is the batch's uuid then).
     StoredBatch,
+    /// The batch of that name that lives, if the same user has submitted it and nobody has asked for its end: for clients that cannot send
+    /// a key (`dedupe = "name"`; the key is the name then).
+    LiveName,
 }
 
 /// An uploaded file, spooled to disk.

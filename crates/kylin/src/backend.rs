@@ -330,13 +330,13 @@ fn check_id(id: &NativeId) -> Result<()> {
     if is_one { Ok(()) } else { Err(Error::no_batch(id)) }
 }
 
-/// A cancel that comes too late is no mistake; all else is.
+/// A cancel that comes too late is no mistake; all else is. What was refused just now is not among what can be done, whatever the table says.
 fn over_or_illegal(state: BatchState, action: Action, refused: Error, can: &Capabilities) -> Result<Effect> {
     if action == Action::Cancel && matches!(state, BatchState::Succeeded | BatchState::Cancelled) {
         return Ok(Effect::AlreadyEnded(state));
     }
-    let legal = ACTIONS.into_iter().map(|(action, _)| action);
-    let allowed = legal.filter(|action| Status::of(state).allows(*action) && can.actions.contains(*action)).collect();
+    let legal = ACTIONS.into_iter().map(|(action, _)| action).filter(|other| *other != action);
+    let allowed = legal.filter(|other| Status::of(state).allows(*other) && can.actions.contains(*other)).collect();
     Err(Error { kind: ErrorKind::IllegalState { state, allowed }, ..refused })
 }
 

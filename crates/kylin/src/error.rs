@@ -194,7 +194,8 @@ fn encode_kind(head: &RequestHead, spoken: Spoken, error: &Error) -> Response<Bo
             say(500, JOB_EXISTS)
         }
         ErrorKind::IllegalState { state, allowed } => {
-            said(head, spoken, 500, NOT_LEGAL, &not_legal(*state, allowed, message))
+            let text = kylins_words(error).unwrap_or_else(|| not_legal(*state, allowed, message));
+            said(head, spoken, 500, NOT_LEGAL, &text)
         }
         ErrorKind::Unsupported { .. } => say(500, REFUSED_BY_STATE),
         ErrorKind::TooLarge { .. } => say(413, BAD_PARAMETER),
@@ -203,6 +204,15 @@ fn encode_kind(head: &RequestHead, spoken: Spoken, error: &Error) -> Response<Bo
         ErrorKind::BackendTimeout | ErrorKind::Ambiguous { .. } => say(504, Code::None),
         ErrorKind::Internal => say(500, Code::None),
     }
+}
+
+/// What a Kylin itself has said, in whatever face it was asked: it knows best what can be done to a job there. A code in front is the face's.
+fn kylins_words(error: &Error) -> Option<String> {
+    let own = error.native.as_ref().filter(|own| own.dialect.as_str() == NAME)?;
+    let object = NativeObject::read(&own.body)?;
+    let text: String = serde_json::from_str(object.get("msg")?).ok()?;
+    let words = text.strip_prefix("KE-").and_then(|coded| coded.split_once(':')).map_or(&*text, |(_, words)| words);
+    Some(words.trim().to_owned()).filter(|words| !words.is_empty())
 }
 
 fn said(head: &RequestHead, spoken: Spoken, status: u16, code: Code, text: &str) -> Response<Body> {

@@ -178,6 +178,12 @@ impl Table for Store {
         Ok(self.rows.values().find(has).cloned())
     }
 
+    fn live_named(&mut self, name: &str, principal: &str) -> Result<Option<Arc<Row>>, LedgerError> {
+        let newest =
+            self.rows.values().filter(|row| view::lives_under(row, name, principal)).max_by_key(|row| row.id());
+        Ok(newest.cloned())
+    }
+
     fn name_held(&mut self, name: &str, dialect: &DialectName, ended_from: Millis) -> Result<bool, LedgerError> {
         Ok(self.rows.values().any(|row| view::holds_name(row, name, dialect, ended_from)))
     }

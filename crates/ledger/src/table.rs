@@ -22,6 +22,10 @@ pub(crate) trait Table {
     /// The row that a client's key belongs to.
     fn by_key(&mut self, principal: &str, dialect: &DialectName, key: &str) -> Result<Option<Arc<Row>>, LedgerError>;
 
+    /// The newest batch of that name that this principal has submitted, that may still live and whose end nobody has asked for: see
+    /// [`crate::view::lives_under`].
+    fn live_named(&mut self, name: &str, principal: &str) -> Result<Option<Arc<Row>>, LedgerError>;
+
     /// Whether the dialect lists a batch of that name: see [`crate::view::holds_name`].
     fn name_held(&mut self, name: &str, dialect: &DialectName, ended_from: Millis) -> Result<bool, LedgerError>;
 

@@ -42,6 +42,14 @@ pub(crate) fn holds_name(row: &Row, name: &str, dialect: &DialectName, from: Mil
     row.batch().spec.name.as_deref() == Some(name) && alive && listed && ended_from(row, Some(from))
 }
 
+/// Whether a repeated submit of that name by that principal means this row: it lives, or will if it goes through, and is to live on.
+pub(crate) fn lives_under(row: &Row, name: &str, principal: &str) -> bool {
+    let batch = row.batch();
+    let alive = row.entry.phase.is_open() || (row.entry.phase == Phase::Accepted && batch.times.ended.is_none());
+    let ours = row.principal.as_ref().is_some_and(|of| &*of.name == principal);
+    batch.spec.name.as_deref() == Some(name) && alive && ours && !batch.cancel_asked
+}
+
 /// Whether the cancel of this batch has not come to its end.
 pub(crate) fn is_unended_cancel(row: &Row) -> bool {
     row.entry.phase == Phase::Accepted && row.batch().cancel_asked && !row.batch().state.is_end()

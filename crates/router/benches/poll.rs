@@ -68,9 +68,7 @@ fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerServic
     let gateway = Gateway::new(GatewayParts {
         dialects: vec![Arc::new(plain::Plain::new("plain"))],
         backends: vec![BackendSlot::new("here", backend)],
-        routing: Routing {
-            rules: vec![RouteRule { matches: RouteMatch::default(), to: "here".into(), policies: Policies::default() }],
-        },
+        routing: Routing { rules: vec![RouteRule::all_to("here".into())] },
         ledger: batchlingua_ledger::open("memory:", options).expect("a ledger"),
         clock,
         observer: Arc::new(Silent),

@@ -46,6 +46,6 @@ pub use listener::{ListenerParts, ListenerService, Peer};
 pub use observer::{AuditRecord, CallRecord, Observer, RefusedLogin, RequestRecord, Silent};
 pub use open::{OpenSubmit, Whereabouts};
 pub use rights::Scoping;
-pub use routing::{Policies, Policy, RouteMatch, RouteRule, Routing};
+pub use routing::{Dedupe, Policies, Policy, RouteMatch, RouteRule, Routing};
 pub use stack::CallLimits;
 pub use stage::Stage;

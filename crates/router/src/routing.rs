@@ -25,6 +25,25 @@ pub struct RouteRule {
     pub to: BackendName,
     /// What is done about fields that the backend does not get.
     pub policies: Policies,
+    /// Which submits without a key are taken for one that came before.
+    pub dedupe: Dedupe,
+}
+
+impl RouteRule {
+    /// All to this backend, by the defaults.
+    pub fn all_to(to: BackendName) -> Self {
+        Self { matches: RouteMatch::default(), to, policies: Policies::default(), dedupe: Dedupe::default() }
+    }
+}
+
+/// Which submits without a key are the same intent as an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dedupe {
+    /// None: each is a batch of its own.
+    #[default]
+    Never,
+    /// Those of a batch's name by its user, as long as it lives.
+    Name,
 }
 
 /// Conditions; all that are given must hold.
@@ -227,7 +246,7 @@ mod tests {
     fn a_header_is_matched_by_any_of_its_values() {
         let matches =
             RouteMatch { headers: vec![(HeaderName::from_static("x-team"), "etl*".into())], ..RouteMatch::default() };
-        let rule = RouteRule { matches, to: "etl".into(), policies: Policies::default() };
+        let rule = RouteRule { matches, ..RouteRule::all_to("etl".into()) };
         let routing = Routing { rules: vec![rule] };
         let ctx = batchlingua_testkit::context();
         let mut headers = HeaderMap::new();
@@ -273,8 +292,7 @@ mod tests {
     fn the_first_rule_that_matches_wins() {
         let rule = |queue: Option<&str>, to: &str| RouteRule {
             matches: RouteMatch { queue: queue.map(str::to_owned), ..RouteMatch::default() },
-            to: to.into(),
-            policies: Policies::default(),
+            ..RouteRule::all_to(to.into())
         };
         let routing = Routing { rules: vec![rule(Some("nightly*"), "night"), rule(None, "day")] };
         let ctx = batchlingua_testkit::context();

@@ -15,7 +15,7 @@ use http::HeaderMap;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    AuditRecord, Gateway, RouteRule,
+    AuditRecord, Dedupe, Gateway, RouteRule,
     gateway::merge,
     observer::outcome_word,
     open::Held,
@@ -77,6 +77,7 @@ pub(crate) async fn submit(
     // Before the first look at the ledger, so that no change slips through between.
     let mut changed = gateway.changed.subscribe();
     let patience = patience(gateway, ctx);
+    let mut seen_over = None;
     let result = loop {
         let begun = match gateway.come_in() {
             Ok(_token) => intend(gateway, &wish).await,
@@ -97,7 +98,14 @@ pub(crate) async fn submit(
                 }
                 Err(key_in_flight())
             }
-            Ok(Begun::Not(Intended::Answered(entry))) => again(gateway, ctx, &entry).await,
+            Ok(Begun::Not(Intended::Answered(entry))) => {
+                let answer = again(gateway, ctx, &entry).await;
+                // It was thought to live, and has been seen to be over just now: this submit is no repetition.
+                if wish.is_deduped() && is_over(&answer) && seen_over.replace(entry.row) != Some(entry.row) {
+                    continue;
+                }
+                answer
+            }
             Ok(Begun::Not(intended)) => Err(refusal(intended, name.as_deref())),
             Err(error) => Err(error),
         };
@@ -188,6 +196,10 @@ pub(crate) fn loss_of(gateway: &Gateway, ctx: &Context, extension: &str, spec: &
 /// What is to be written and sent of a plan.
 fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32], spool: Spool) -> Result<Wish> {
     let Planned { rule, stack, plan, withheld: _, staged, marker, spec, project, key, unique_name } = planned;
+    let key = key.or_else(|| match rule.dedupe {
+        Dedupe::Never => None,
+        Dedupe::Name => spec.name.clone().map(|value| IdempotencyKey { value, replay: Replay::LiveName }),
+    });
     let plan = if key.is_some() { plan } else { Ok(plan?) };
     let fates = plan.as_ref().map_or(&[][..], |(plan, _)| &plan.fates);
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();
@@ -207,7 +219,15 @@ fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32
     Ok(Wish { ctx: ctx.clone(), new, stack, plan, staged, _spool: spool })
 }
 
+fn is_over(answer: &Result<Reply<BatchId>>) -> bool {
+    matches!(answer, Ok(Reply { outcome: Outcome::Submitted { batch, .. }, .. }) if batch.state.is_end())
+}
+
 impl Wish {
+    fn is_deduped(&self) -> bool {
+        self.new.key.as_ref().is_some_and(|key| key.replay == Replay::LiveName)
+    }
+
     fn told(&self) -> &[Fate] {
         self.plan.as_ref().map_or(&[], |(_, told)| told)
     }
@@ -218,7 +238,7 @@ fn uuid_of(key: Option<&IdempotencyKey>) -> Result<Uuid> {
         Some(IdempotencyKey { value, replay: Replay::StoredBatch }) => {
             value.parse().map_err(|_| Error::invalid("id", format!("the batch id '{value}' is no uuid")))
         }
-        Some(IdempotencyKey { replay: Replay::FirstAnswer, .. }) | None => Ok(Uuid::new_v4()),
+        Some(IdempotencyKey { replay: Replay::FirstAnswer | Replay::LiveName, .. }) | None => Ok(Uuid::new_v4()),
     }
 }
 
@@ -390,7 +410,7 @@ fn key_in_flight() -> Error {
     let clash = Clash::KeyInFlight { retry_after: KEY_RETRY };
     Error::new(
         ErrorKind::Conflict(clash),
-        "the first submit with this key has no outcome yet; try again with the same key",
+        "the first submit with this key or name has no outcome yet; try again with the same",
     )
 }
 

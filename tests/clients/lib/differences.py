@@ -51,6 +51,11 @@ DIFFERENCES = [
         "kyuubi", "^(refusing: who submits|proving: running as another)",
         "^(for another|the newer key wins|whom one may run as|an administrator as anybody)$",
         r"^got (\(500, None\)|None), expected", {"dli": 4}),
+    Difference(
+        "kylins-own-list",
+        "refuses beforehand what no Kylin does in that state, with that list",
+        "kylin", "^acting: kylinpy v1 cancels", "^resume is refused, in words$",
+        r"^no \['resume'\] in 'a job in status RUNNING takes these actions: \[DISCARD, PAUSE, RESTART\]'$", {"kylin": 1}),
     # Found out before it is sent, and so before the platform looks where the file lies.
     *(Difference(
         "class-is-named",

@@ -215,7 +215,8 @@ KEYS = {
 def end_jobs(face):
     with contextlib.suppress(OSError, KeyError, TypeError):
         for batch in face.batches():
-            face.call("DELETE", f"/batches/{batch['id']}")
+            if batch["state"] not in ("success", "dead", "killed", "error"):
+                face.call("DELETE", f"/batches/{batch['id']}")
 
 
 def basic(user, password):

@@ -30,6 +30,8 @@ pub(crate) struct World {
     now: i64,
     /// Said to every call, in place of an answer.
     pub(crate) instead: Option<Reply>,
+    /// Said to every action on a job, whatever its state.
+    pub(crate) refusal: Option<Reply>,
 }
 
 #[derive(Clone)]
@@ -48,7 +50,8 @@ impl Fake {
     pub(crate) async fn start(version: Version) -> Self {
         let now = ManualClock::default().now().0;
         let projects = vec!["retail", "risk & co"];
-        let world = Arc::new(Mutex::new(World { version, jobs: Vec::new(), projects, now, instead: None }));
+        let world =
+            Arc::new(Mutex::new(World { version, jobs: Vec::new(), projects, now, instead: None, refusal: None }));
         let origin = Origin::start({
             let world = world.clone();
             move |asked| world.lock().expect("no test panics here").answer(&asked)
@@ -301,6 +304,9 @@ impl World {
             if !legal.split(", ").any(|legal| legal == action) {
                 return Reply::json(500, failure("KE-010032217", &format!("{word}: {legal}")));
             }
+        }
+        if let Some(refusal) = &self.refusal {
+            return refusal.clone();
         }
         self.now += 1_000;
         let now = self.now;

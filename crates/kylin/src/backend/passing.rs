@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Action, Backend, Batch, BatchId, BatchState, Controlled, Detail, Effect, Lines, LogQuery, LogSource, NativeId,
-    Operation, Outcome, Page, Uuid,
+    Action, Backend, Batch, BatchId, BatchState, Controlled, Detail, Effect, ErrorKind, Lines, LogQuery, LogSource,
+    NativeId, Operation, Outcome, Page, Uuid,
 };
 use batchlingua_testkit::context;
 use batchlingua_wire::Dialect;
@@ -259,6 +259,25 @@ async fn actions_come_to_what_the_vectors_say() {
     }
 }
 
+/// A Kylin may know better than the table what can be done to a job.
+#[tokio::test]
+async fn what_a_kylin_refuses_is_told_in_its_words_in_every_face() {
+    let fake = Fake::start(Version::Five).await;
+    let backend = fake.backend(json!({}));
+    let id = fake.add("retail", "RUNNING");
+    let refusal = failure("KE-010032217", "not while the model is being moved");
+    fake.world().refusal = Some(batchlingua_testkit::Reply::json(500, refusal));
+    let call = json!({"action": "PAUSE", "project": "retail", "job_ids": [&id]}).to_string();
+    let own = answered(&backend, "PUT /kylin/api/jobs/status", &[PUBLIC], &call).await;
+    assert_eq!(own.json()["msg"], "KE-010032217: not while the model is being moved");
+    let line = format!("PUT /kylin/api/jobs/{id}/pause");
+    let old = answered(&backend, &line, &[AS_JSON], "").await;
+    assert_eq!((old.status, &old.json()["msg"]), (500, &json!("not while the model is being moved")));
+    let error = backend.control(&context(), &id.into(), Action::Pause).await.expect_err("it refuses");
+    let ErrorKind::IllegalState { allowed, .. } = &error.kind else { panic!("{error:?}") };
+    assert!(!allowed.contains(&Action::Pause) && allowed.contains(&Action::Cancel), "{allowed:?}");
+}
+
 /// A state that the ledger knows to be further on is told in the proxy's words.
 #[tokio::test]
 async fn what_is_known_better_is_not_the_kylins() {
@@ -281,7 +300,7 @@ async fn an_older_kylins_resume_is_guarded() {
     for word in ["FINISHED", "RUNNING", "DISCARDED"] {
         let id = NativeId::from(fake.add("retail", word));
         let error = backend.control(&context(), &id, Action::Resume).await.expect_err("not legal");
-        assert!(matches!(error.kind, batchlingua_core::ErrorKind::IllegalState { .. }), "{error:?}");
+        assert!(matches!(error.kind, ErrorKind::IllegalState { .. }), "{error:?}");
         assert_eq!(
             fake.world().job(id.as_str()).map(|job| job.word.clone()).as_deref(),
             Some(word),

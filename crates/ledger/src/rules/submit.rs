@@ -181,6 +181,13 @@ fn earlier(table: &mut dyn Table, new: &NewIntent) -> Result<Option<Intended>, L
                 Some(row) => first_answer(table, row, fingerprint),
             }
         }
+        Some(KeyClaim { replay: Replay::LiveName, value, .. }) => {
+            let live = table.live_named(value, &new.principal.name)?;
+            Ok(live.map(|row| match row.entry.phase.is_open() {
+                true => Intended::InFlight(row.entry.clone()),
+                false => Intended::Answered(row.entry.clone()),
+            }))
+        }
     }
 }
 

@@ -22,6 +22,9 @@ mod search {
     pub(super) const BY_KEY: &str = "principal = ? AND dialect = ? AND key = ?";
     pub(super) const BY_NATIVE: &str =
         "row IN (SELECT row FROM ids WHERE kind = 'native' AND text = ?) ORDER BY row DESC";
+    pub(super) const LIVE_NAMED: &str =
+        "name = ? AND principal = ? AND phase NOT IN ('refused', 'failed') AND ended IS NULL
+        AND cancel_asked = 0 ORDER BY +row DESC LIMIT 1";
     pub(super) const NAME_HELD: &str = "name = ?1 AND phase NOT IN ('refused', 'failed')
         AND (dialect IS NULL OR dialect = ?2) AND instr(hidden, ?3) = 0 AND (ended IS NULL OR ended >= ?4)";
     pub(super) const MARKED: &str = "phase IN ('intended', 'sending', 'ambiguous') AND backend = ? AND marker_name = ?";
@@ -69,6 +72,10 @@ impl Table for Tx<'_> {
     fn by_key(&mut self, principal: &str, dialect: &DialectName, key: &str) -> Result<Option<Arc<Row>>, LedgerError> {
         let found = rows(self.connection, search::BY_KEY, [principal, dialect.as_str(), key])?;
         Ok(found.into_iter().next())
+    }
+
+    fn live_named(&mut self, name: &str, principal: &str) -> Result<Option<Arc<Row>>, LedgerError> {
+        Ok(rows(self.connection, search::LIVE_NAMED, [name, principal])?.into_iter().next())
     }
 
     fn name_held(&mut self, name: &str, dialect: &DialectName, ended_from: Millis) -> Result<bool, LedgerError> {
@@ -243,6 +250,7 @@ mod tests {
         for (condition, index) in [
             (search::BY_KEY, "INDEX batches_by_key (principal=? AND dialect=? AND key=?)"),
             (search::BY_NATIVE, "PRIMARY KEY (kind=? AND text=?)"),
+            (search::LIVE_NAMED, "INDEX batches_by_name (name=?)"),
             (search::NAME_HELD, "INDEX batches_by_name (name=?)"),
             (search::MARKED, "INDEX open_intents (backend=? AND marker_name=?)"),
             (search::CLAIMABLE, "INDEX open_intents"),

@@ -82,6 +82,9 @@ impl Fields {
             "key",
             submission.key.as_ref().map(|key| match key.replay {
                 Replay::FirstAnswer => format!("{}: a repeated submit is given the first one's answer", key.value),
+                Replay::LiveName => {
+                    format!("{}: while a batch of this name lives, a repeated submit is shown that one", key.value)
+                }
                 Replay::StoredBatch => format!("{}: a repeated submit is shown the batch as it is then", key.value),
             }),
         );

@@ -12,7 +12,7 @@ use batchlingua_core::{
 use batchlingua_ledger::Options;
 use batchlingua_router::{
     Access, Anyone, AuditRecord, BackendSlot, CallLimits, CallRecord, Gateway, GatewayParts, Limits, ListenerParts,
-    ListenerService, Observer, Policies, RefusedLogin, RequestRecord, RouteMatch, RouteRule, Routing, Stage,
+    ListenerService, Observer, RefusedLogin, RequestRecord, RouteRule, Routing, Stage,
 };
 use batchlingua_testkit::MemoryBackend;
 use batchlingua_wire::{Body, Face, FormLimits, Ownership, Relay};
@@ -357,7 +357,7 @@ pub(crate) fn request(method: Method, path: &str, headers: &[(&str, &str)], body
 
 /// Everything goes there.
 pub(crate) fn rule(to: &str) -> RouteRule {
-    RouteRule { matches: RouteMatch::default(), to: to.into(), policies: Policies::default() }
+    RouteRule::all_to(to.into())
 }
 
 pub(crate) fn spec(name: &str) -> BatchSpec {

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use batchlingua_core::{Denial, Error, ErrorKind, Fault, SubmitError};
+use batchlingua_core::{BatchState, Denial, Error, ErrorKind, Fault, SubmitError};
+use batchlingua_router::{Dedupe, RouteRule};
 use batchlingua_testkit::{Point, SubmitFault};
 use serde_json::json;
 
 use crate::{
-    house::{House, backend},
+    house::{House, backend, rule},
     odd::Odd,
 };
 
@@ -50,6 +51,32 @@ async fn who_comes_while_the_first_is_on_its_way_gets_its_answer() {
         replayed += usize::from(answer.json["replayed"] == true);
     }
     assert_eq!((replayed, house.backend.jobs_created()), (4, 1));
+}
+
+/// `dedupe = "name"`: for clients that cannot send a key.
+#[tokio::test(start_paused = true)]
+async fn a_submit_of_a_live_batchs_name_is_that_batch_until_it_is_seen_to_be_over() {
+    let house = House::with(|plans| plans.rules = vec![RouteRule { dedupe: Dedupe::Name, ..rule("here") }]);
+    house.backend.hold(Point::Submit);
+    let clients: Vec<_> = (0..3).map(|_| house.posting("/jobs", &[], job())).collect();
+    house.backend.until_held(Point::Submit, 1).await;
+    house.settle_down().await;
+    house.backend.release(Point::Submit);
+    for client in clients {
+        assert_eq!(client.await.expect("an answer").text_of("native"), "mem-0");
+    }
+    let again = house.post("/jobs", json!({ "file": "b.py", "name": "a" })).await;
+    assert_eq!((again.text_of("native").as_str(), again.json["replayed"].as_bool()), ("mem-0", Some(true)));
+    assert_eq!(house.post("/jobs", json!({ "file": "a.py" })).await.text_of("native"), "mem-1", "no name, no twin");
+    assert_eq!(house.post_with("/jobs", KEY, job()).await.text_of("native"), "mem-2", "a key goes first");
+
+    // Nobody has told the ledger yet.
+    for native in ["mem-0", "mem-2"] {
+        house.backend.advance(&native.into(), BatchState::Failed);
+    }
+    let next = house.post("/jobs", job()).await;
+    assert_eq!((next.status.as_u16(), next.text_of("native").as_str()), (201, "mem-3"), "{next:?}");
+    assert_eq!(house.backend.jobs_created(), 4);
 }
 
 #[tokio::test(start_paused = true)]

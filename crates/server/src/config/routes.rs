@@ -1,7 +1,7 @@
 //! `[[route]]`: which submit goes where, and what is done about fields that the backend does not get.
 
 use batchlingua_core::{BackendName, DialectName, ListenerName};
-use batchlingua_router::{Policies, Policy, RouteMatch, RouteRule, Routing};
+use batchlingua_router::{Dedupe, Policies, Policy, RouteMatch, RouteRule, Routing};
 use batchlingua_wire::Settings;
 use http::{HeaderName, header};
 use serde_json::{Value, json};
@@ -22,19 +22,15 @@ pub(super) fn routing(root: &mut Settings, backends: &[BackendName], listeners: 
                 format!("there are several backends ({}) and no [[route]] that says which gets what", names.join(", ")),
             );
         }
-        let only = |to: &BackendName| RouteRule {
-            matches: RouteMatch::default(),
-            to: to.clone(),
-            policies: Policies::default(),
-        };
-        return Routing { rules: backends.first().map(only).into_iter().collect() };
+        return Routing { rules: backends.first().cloned().map(RouteRule::all_to).into_iter().collect() };
     }
     let mut rules = Vec::new();
     for mut table in tables {
         let matches = matches(&mut table, listeners);
         let to = target(&mut table, backends);
         let policies = policies(&mut table);
-        rules.extend(to.map(|to| RouteRule { matches, to, policies }));
+        let dedupe = word(&mut table, "dedupe", Dedupe::Never, &[("never", Dedupe::Never), ("name", Dedupe::Name)]);
+        rules.extend(to.map(|to| RouteRule { matches, to, policies, dedupe }));
         close(root, table);
     }
     Routing { rules }

@@ -27,7 +27,7 @@ pub(crate) fn service(
     let gateway = Gateway::new(GatewayParts {
         dialects,
         backends: vec![BackendSlot::new("here", backend)],
-        routing: Routing { rules: vec![RouteRule { matches, to: "here".into(), policies: Policies::default() }] },
+        routing: Routing { rules: vec![RouteRule { matches, ..RouteRule::all_to("here".into()) }] },
         ledger,
         clock,
         observer: Arc::new(Silent),

@@ -34,6 +34,9 @@ def create(house, checks):
     """create batch: a class, a Python program without a user, one refused, an id given twice"""
     played(house, checks, "create", "create-anonymous", "create-refused", "create-id", "create-id-again")
     checks.equal("the client's own id is the batch's", batch(house, "create-id"), "9a0d5e5c-5a52-4b7e-9e9a-2f6f3f1c9a99")
+    # A Livy tells no times: what nobody sees running has no start there.
+    made = [batch(house, name) for name in ("create", "create-anonymous", "create-id")]
+    until("each is seen running", lambda: all([stock.state(ctl(house).proxy, one) != "PENDING" for one in made]))
 
 
 def get_and_list(house, checks):

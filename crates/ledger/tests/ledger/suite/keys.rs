@@ -1,8 +1,10 @@
 //! A client's own key: the same submit twice is one submit.
 
-use batchlingua_core::{BatchRef, BatchState, Error, ErrorKind, Intended, NewIntent, Phase, Principal, Verdict};
+use batchlingua_core::{
+    BatchRef, BatchState, Error, ErrorKind, Intended, KeyClaim, Millis, NewIntent, Phase, Principal, Replay, Verdict,
+};
 
-use crate::house::{House, accepted, fresh_uuid, keyed, stored_batch};
+use crate::house::{House, accepted, fresh_uuid, keyed, named, stored_batch};
 
 fn refused() -> Verdict {
     Verdict::Refused(Error::new(ErrorKind::BackendRejected, "no such file"))
@@ -30,6 +32,36 @@ pub(crate) async fn the_same_key_finds_the_first_submit(house: House) {
     assert!(matches!(again(&house, keyed("k", 2)).await, Intended::KeyReused));
     let (next, _) = house.intend(keyed("other", 1)).await;
     assert_eq!(next.batch.id.ordinal, 2, "a replay takes no ordinal");
+}
+
+pub(crate) async fn a_name_means_the_batch_that_lives_under_it(house: House) {
+    let etl = |dialect: &str| NewIntent {
+        key: Some(KeyClaim { value: "etl".into(), replay: Replay::LiveName, fingerprint: [0; 32] }),
+        dialect: dialect.into(),
+        ..named("etl")
+    };
+    let means = async |new: NewIntent| match again(&house, new).await {
+        Intended::InFlight(found) => (false, found.row),
+        Intended::Answered(found) => (true, found.row),
+        other => panic!("not found but {other:?}"),
+    };
+    let (first, lease) = house.intend(etl("livy")).await;
+    assert_eq!(means(etl("kyuubi")).await, (false, first.row), "whichever dialect it came by");
+    house.settle(&lease, accepted("j-1", BatchState::Running)).await;
+    let other_words = NewIntent { unique_name: Some(Millis(0)), ..etl("livy") };
+    assert_eq!(means(other_words).await, (true, first.row), "before its name is found taken");
+    let (bobs, _) = house.intend(by("bob", etl("livy"))).await;
+    assert_ne!(bobs.row, first.row, "another user's batch is another");
+
+    house.ledger.ask_cancel(&[first.row]).await.expect("written");
+    let (second, lease) = house.intend(etl("livy")).await;
+    assert_ne!(second.row, first.row, "one that is to end is not what is asked for");
+    house.settle(&lease, accepted("j-2", BatchState::Failed)).await;
+    let (third, lease) = house.intend(etl("livy")).await;
+    assert_ne!(third.row, second.row, "what has ended is over");
+    house.settle(&lease, Verdict::Failed("never arrived".into())).await;
+    let (fourth, _) = house.intend(etl("livy")).await;
+    assert_ne!(fourth.row, third.row, "nor does one live that never ran");
 }
 
 pub(crate) async fn a_key_answers_what_was_answered_first(house: House) {

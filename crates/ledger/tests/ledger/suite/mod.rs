@@ -52,6 +52,7 @@ suite! {
         a_thousand_submits_at_once_are_all_there;
     keys:
         the_same_key_finds_the_first_submit
+        a_name_means_the_batch_that_lives_under_it
         a_key_answers_what_was_answered_first
         a_failed_submit_leaves_its_key_free
         a_key_is_its_principals_and_its_dialects
