@@ -70,6 +70,13 @@ impl Marker {
     pub fn second_name(&self) -> Option<String> {
         self.name.as_deref().map(|name| format!("{name}-{:08x}", self.uuid.as_fields().0))
     }
+
+    /// The name in whose place this one may have been sent as [`Marker::second_name`] of some submit.
+    pub fn first_name(second: &str) -> Option<&str> {
+        let (first, part) = second.rsplit_once('-')?;
+        let is_made = part.len() == 8 && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        is_made.then_some(first)
+    }
 }
 
 /// A submit of unknown outcome.

@@ -4,6 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use uuid::Uuid;
 
 use crate::{
     BackendName, BatchId, BatchSpec, BatchState, Cursor, DialectName, Fate, Millis, Principal, Project, Result,
@@ -38,6 +39,8 @@ pub struct Batch<I> {
     pub steps: Vec<Step>,
     /// The backend's own word and object.
     pub native: Option<Native>,
+    /// Our id of the submit that it came by, where the backend gives that back beside its own id (DLI). On the backend's side only.
+    pub mark: Option<Uuid>,
 }
 
 impl<I> Batch<I> {
@@ -57,6 +60,7 @@ impl<I> Batch<I> {
             log_tail: Vec::new(),
             steps: Vec::new(),
             native: None,
+            mark: None,
         }
     }
 

@@ -15,7 +15,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Key check, name check, ids and insert in one transaction.
     async fn intend(&self, new: NewIntent) -> Result<Intended>;
 
-    /// Marks the intent as being sent; refuses a lost lease. Asked immediately before the first byte.
+    /// Marks the intent as being sent; refuses a lost lease. Asked immediately before the first byte, unless it was written
+    /// [at once](NewIntent::at_once).
     async fn may_send(&self, lease: &Lease) -> Result<()>;
 
     /// Compare and set under the lease. Settling again with the same verdict changes nothing.
@@ -91,6 +92,9 @@ pub struct NewIntent {
     pub unique_name: Option<Millis>,
     /// Who will send it, and until when nobody else may.
     pub claim: Claim,
+    /// Nothing stands between this write and the first byte, so the row begins as [`Phase::Sending`] and [`Ledger::may_send`] is not asked:
+    /// one durable write in the place of two. The sender looks at its lease by itself.
+    pub at_once: bool,
 }
 
 /// A hold on an intent.

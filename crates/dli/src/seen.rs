@@ -199,6 +199,10 @@ impl Reader {
         batch.times = times(object, state);
         batch.app = App { id: object.app_id.and_then(app_id), ..App::default() };
         batch.log_tail = object.log.and_then(texts).unwrap_or_default();
+        batch.mark = match extent {
+            Extent::State => None,
+            Extent::Whole => object.marks(self.echo).unwrap_or_default().first().copied(),
+        };
         batch.native = Some(Native {
             dialect: self.dialect.clone(),
             word: word.into_owned(),

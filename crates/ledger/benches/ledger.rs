@@ -62,6 +62,7 @@ fn intent(name: Option<String>) -> NewIntent {
         key: None,
         unique_name: None,
         claim: Claim { holder: Holder("bench".into()), lease: Duration::from_secs(60) },
+        at_once: false,
     }
 }
 

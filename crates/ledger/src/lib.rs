@@ -44,6 +44,8 @@ pub struct Options {
     pub cache_entries: usize,
     /// How long a claimed intent belongs to its new holder.
     pub claim_lease: Duration,
+    /// Whether a ledger in memory stands for one that several processes share, as a test of replicas wants it.
+    pub shared: bool,
     /// At most so many writes that wait together are made durable together; 1 makes each durable by itself.
     pub group: usize,
 }
@@ -55,6 +57,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             cache_entries: CACHE_ENTRIES,
             claim_lease: CLAIM_LEASE,
+            shared: false,
             group: GROUP,
         }
     }

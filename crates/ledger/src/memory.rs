@@ -39,7 +39,8 @@ struct Store {
 
 impl MemoryLedger {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { rules: Rules::of_one_process(options), store: Mutex::default() }
+        let rules = if options.shared { Rules::of_several_processes(options) } else { Rules::of_one_process(options) };
+        Self { rules, store: Mutex::default() }
     }
 
     /// Held for one rule, never across an await. A rule that panicked is a bug, and its test has failed already.

@@ -40,7 +40,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The row of an intent: fence 1, queued, and nothing sent.
+    /// The row of an intent: fence 1, queued, and nothing sent yet.
     pub(crate) fn of_intent(new: NewIntent, spec: MaskedSpec, ordinal: u32, now: Millis) -> Self {
         let id = BatchId { uuid: new.marker.uuid, ordinal, native: None };
         let mut batch = Batch::new(id, BatchState::Queued, spec.0);
@@ -52,7 +52,7 @@ impl Row {
                 row: RowId(0),
                 backend: new.backend,
                 dialect: Some(new.dialect),
-                phase: Phase::Intended,
+                phase: if new.at_once { Phase::Sending } else { Phase::Intended },
                 marker: new.marker,
                 batch: Arc::new(batch),
                 unmapped: Arc::new(

@@ -458,13 +458,42 @@ pub(crate) async fn repeat_cancel(gateway: &Arc<Gateway>, entry: &Entry) -> Resu
 }
 
 async fn pass_on(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: Action) -> Result<Effect> {
+    // As it now stands: who has looked whether it may be done has brought the row up to date.
+    let row = gateway.ledger.find(&entry.batch.id.clone().into(), &gateway.own_scope(None)).await?;
+    let entry = row.as_ref().unwrap_or(entry);
     let native = entry.batch.id.native.as_ref().filter(|_| entry.phase == Phase::Accepted);
     let native = native.ok_or_else(|| {
         let kind = ErrorKind::IllegalState { state: entry.batch.state, allowed: vec![Action::Cancel] };
         Error::new(kind, "the batch has not reached its backend yet")
     })?;
-    let effect = gateway.stack(&entry.backend)?.control(ctx, native, action).await?;
+    let stack = gateway.stack(&entry.backend)?;
+    let effect = stack.control(ctx, native, action).await?;
     // It is done, whether its effect can be seen now or later.
-    let _ = view::show(gateway, ctx, entry, Detail::State).await;
+    let seen = match action {
+        Action::Restart => begun_anew(gateway, ctx, stack, entry, native).await,
+        Action::Pause | Action::Resume | Action::Cancel | Action::Forget | Action::CancelAndForget => {
+            view::show(gateway, ctx, entry, Detail::State).await.map(drop)
+        }
+    };
+    if let Err(error) = seen {
+        tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "what came of an action cannot be seen yet");
+    }
     Ok(effect)
+}
+
+/// A restart begins another attempt, which nothing tells where the platform counts none: a job that ran and waits again would be one that is told
+/// late. The first sight after it is of the new attempt, if the job lives.
+async fn begun_anew(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    stack: &Stack,
+    entry: &Entry,
+    native: &NativeId,
+) -> Result<()> {
+    let seen = stack.get(ctx, native, Detail::State).await?;
+    let mut sight = view::observation(ctx, stack, entry, &seen).await;
+    if !seen.state.is_end() {
+        sight.attempt = Some(seen.attempt.max(entry.batch.attempt + 1));
+    }
+    view::write(gateway, entry, sight).await.map(drop)
 }

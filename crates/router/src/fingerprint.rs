@@ -10,6 +10,9 @@ use batchlingua_wire::{Part, RequestBody, RequestHead};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+/// A body of so many bytes is done with before a thread for it would have begun; a larger one, or files, would keep others waiting.
+const QUICK: usize = 64 << 10;
+
 /// What a fingerprint is made from; cheap to keep until it is known whether it is needed.
 pub(crate) struct Fingerprint {
     query: Vec<(String, String)>,
@@ -52,6 +55,11 @@ impl Fingerprint {
     /// Reads the form's files, off the runtime's threads.
     pub(crate) async fn digest(self, ctx: &Context) -> Result<[u8; 32]> {
         let project = ctx.project.clone();
+        let is_quick = match &self.body {
+            Said::Nothing => true,
+            Said::Bytes(bytes) => bytes.len() <= QUICK,
+            Said::Form(_) => false,
+        };
         let digest = move || -> std::io::Result<[u8; 32]> {
             let mut hash = Sha256::new();
             if let Some(project) = &project {
@@ -79,7 +87,10 @@ impl Fingerprint {
             }
             Ok(hash.finalize().into())
         };
-        let done = tokio::task::spawn_blocking(digest).await.map_err(Error::internal)?;
+        let done = match is_quick {
+            true => digest(),
+            false => tokio::task::spawn_blocking(digest).await.map_err(Error::internal)?,
+        };
         done.map_err(|error| Error::internal(format!("upload_dir: {error}")))
     }
 }

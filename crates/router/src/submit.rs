@@ -215,6 +215,8 @@ fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32
         key: key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
         unique_name: unique_name.then_some(listed_from),
         claim: gateway.claim(),
+        // Where a file is staged first, or the answer may be that nothing is sent, a crash before the first byte is to be known as one.
+        at_once: plan.is_ok() && staged.is_none(),
     };
     Ok(Wish { ctx: ctx.clone(), new, stack, plan, staged, _spool: spool })
 }
@@ -355,10 +357,15 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
     {
         return Err(unsent(error));
     }
-    if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
+    if wish.new.at_once {
+        if held.lease().until <= gateway.clock.now() {
+            return Err(unsent(lease_is_over()));
+        }
+    } else if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
         return Err(unsent(error));
+    } else {
+        gateway.observer.phase(&entry.backend, Phase::Sending);
     }
-    gateway.observer.phase(&entry.backend, Phase::Sending);
     // The client's deadline is not the work's: no adapter may cut a submit short by it.
     let deadline = (Instant::now() + wish.stack.submit_timeout(&plan)).into_std();
     let ctx = Context { deadline, ..wish.ctx.clone() };
@@ -394,6 +401,12 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
 /// The same for another reader; its cause stays with the first.
 fn copy(error: &Error) -> Error {
     Error { native: error.native.clone(), ..Error::new(error.kind.clone(), &error.message) }
+}
+
+/// Writing the intent took longer than its lease: it may be another replica's by now.
+fn lease_is_over() -> Error {
+    let kind = ErrorKind::BackendUnavailable { retry_after: KEY_RETRY };
+    Error::new(kind, "the ledger was too slow for this submit: nothing was sent, and it may be sent again")
 }
 
 /// Not one byte was sent.

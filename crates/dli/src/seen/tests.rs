@@ -95,6 +95,24 @@ fn marks_are_found_in_every_form_of_conf() {
 }
 
 #[test]
+fn a_batch_bears_the_mark_that_its_spec_has_lost() {
+    let request = json!({"file": "a.jar", "conf": {"spark.batchlingua.id": MARKED}}).to_string();
+    let named =
+        json!({"id": ID, "state": "running", "name": format!("n-bl-{MARKED}"), "req_body": request}).to_string();
+    let plain = json!({"id": ID, "state": "running", "name": "n", "req_body": r#"{"file": "a.jar"}"#}).to_string();
+    let mark = |text: &str, echo, extent| {
+        let batch = reader(echo).batch(&"p1".into(), text.as_bytes(), extent).expect("a batch");
+        assert_eq!(batch.spec.conf.get("spark.batchlingua.id"), None);
+        batch.mark
+    };
+    let ours = Some(MARKED.parse::<Uuid>().expect("a uuid"));
+    for echo in [Echo::Conf, Echo::Name] {
+        assert_eq!((mark(&named, echo, Extent::Whole), mark(&plain, echo, Extent::Whole)), (ours, None));
+        assert_eq!(mark(&named, echo, Extent::State), None, "who asks for a state knows whose it is");
+    }
+}
+
+#[test]
 fn only_what_the_proxy_added_is_taken_out_of_an_object() {
     let request = format!(
         r#"{{"file": "a.jar", "n": 1.50, "conf": {{"a": 1e2, "spark.batchlingua.id": "{MARKED}", "b": "ü"}}}}"#

@@ -41,6 +41,11 @@ impl Rules {
         }
     }
 
+    /// Several processes live on the ledger: an intent is its holder's until its lease is over.
+    pub(crate) fn of_several_processes(options: &Options) -> Self {
+        Self { alone: false, ..Self::of_one_process(options) }
+    }
+
     /// Drops one chunk of rows that ended before; how many.
     pub(crate) fn expire(&self, table: &mut dyn Table, end: Millis, limit: usize) -> Result<usize, LedgerError> {
         let rows = table.ended_before(end, limit)?;

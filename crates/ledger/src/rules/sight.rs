@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    BackendName, Batch, BatchState, Bound, DialectName, Millis, NativeId, NativeIdentity, Observation, Phase, Revival,
-    RowId, Standing, Times, Uuid,
+    BackendName, Batch, BatchState, Bound, DialectName, Marker, Millis, NativeId, NativeIdentity, Observation, Phase,
+    Revival, RowId, Standing, Times, Uuid,
 };
 
 use super::{Rules, bind_native, known, reuse};
@@ -40,15 +40,12 @@ impl Rules {
         if let Some(row) = table.whose(&Id::Native(backend.clone(), seen.native.clone()))? {
             return Ok(Bound::Row(known(table, row)?.entry));
         }
-        if let Some(own) = own_intent(table, backend, &seen.native)? {
-            return self.bind_own(table, own, seen);
+        for uuid in uuid_of(&seen.native).into_iter().chain(seen.batch.mark) {
+            if let Some(own) = own_intent(table, backend, uuid)? {
+                return self.bind_own(table, own, seen);
+            }
         }
-        // The name that an open intent is marked by: its own submit will say whether this is its job.
-        let may_be_ours = match &seen.batch.spec.name {
-            Some(name) => table.marks_open_intent(backend, name)?,
-            None => false,
-        };
-        if may_be_ours || !seen.foreign {
+        if bears_open_mark(table, backend, seen)? || !seen.foreign {
             return Ok(Bound::None);
         }
         let now = self.clock.now();
@@ -64,7 +61,7 @@ impl Rules {
         Ok(Bound::Row(row.entry.clone()))
     }
 
-    /// A backend that takes our uuid as its id shows a job of ours whose row has no native id.
+    /// A backend that takes our uuid as its id, or gives it back beside it, shows a job of ours whose row has no native id.
     fn bind_own(&self, table: &mut dyn Table, row: Row, seen: &NativeIdentity) -> Result<Bound, LedgerError> {
         match row.entry.phase {
             // Its own submit settles it.
@@ -207,13 +204,24 @@ pub(super) fn take_over(row: &mut Row, from: &Row, now: Millis) {
     }
 }
 
-/// The row of our submit to this backend whose uuid the backend shows as its own id, if that row is not bound yet.
-fn own_intent(table: &mut dyn Table, backend: &BackendName, native: &NativeId) -> Result<Option<Row>, LedgerError> {
-    let Some(uuid) = uuid_of(native) else { return Ok(None) };
+/// The row of our submit to this backend that went by this uuid, if that row is not bound yet. One that is bound has its job: who has found the
+/// mark in that one's request and sent it again has made another.
+fn own_intent(table: &mut dyn Table, backend: &BackendName, uuid: Uuid) -> Result<Option<Row>, LedgerError> {
     let Some(row) = table.whose(&Id::Uuid(uuid))? else { return Ok(None) };
     let row = known(table, row)?;
     let ours = row.is_ours() && row.entry.backend == *backend && row.batch().id.native.is_none();
     Ok(ours.then_some(row))
+}
+
+/// Whether it has the name that an open intent is marked by, or the one that is sent in place of a name that is taken: its own submit will
+/// say whether this is its job. Bound before that it would have an id of its own, which a client would be shown once and not again.
+fn bears_open_mark(table: &mut dyn Table, backend: &BackendName, seen: &NativeIdentity) -> Result<bool, LedgerError> {
+    let Some(name) = seen.batch.spec.name.as_deref() else { return Ok(false) };
+    Ok(table.marks_open_intent(backend, name)?
+        || match Marker::first_name(name) {
+            Some(first) => table.marks_open_intent(backend, first)?,
+            None => false,
+        })
 }
 
 /// The backend's own uuid, or one that every replica makes alike; where an earlier batch under the same id has that one, the ordinal tells

@@ -37,6 +37,7 @@ fn intent(number: u128) -> NewIntent {
         key: None,
         unique_name: None,
         claim: Claim { holder: Holder("one".into()), lease: Duration::from_secs(60) },
+        at_once: false,
     }
 }
 

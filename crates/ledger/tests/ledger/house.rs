@@ -172,6 +172,7 @@ pub(crate) fn intent() -> NewIntent {
         key: None,
         unique_name: None,
         claim: Claim { holder: holder("one"), lease: Duration::from_secs(60) },
+        at_once: false,
     }
 }
 

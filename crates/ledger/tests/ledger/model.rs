@@ -248,6 +248,7 @@ fn new_intent(deed: &Deed, made: u32) -> NewIntent {
         key: stored.map(same).or(key.map(first)),
         unique_name: unique.then_some(START),
         claim: Claim { holder: holder("one"), lease: Duration::from_secs(60) },
+        at_once: false,
         ..intent()
     }
 }

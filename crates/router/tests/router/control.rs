@@ -243,6 +243,36 @@ async fn other_actions_are_the_backends_business() {
     assert_eq!(house.act("pause", &uuid).await, "error:unsupported");
 }
 
+/// Where the platform does not say so by itself.
+#[tokio::test(start_paused = true)]
+async fn what_is_begun_anew_is_in_its_next_attempt() {
+    let (clock, backend) = backend();
+    let backend = Arc::new(backend.able(|can| can.revival = Revival::AfterFailure));
+    let odd = Odd::over(backend.clone());
+    odd.counts_none.store(true, Ordering::SeqCst);
+    let house = House::over(clock, backend, |plans| plans.backends = vec![("here", odd)]);
+    let (uuid, native) = house.running("a").await;
+    let standing = async || {
+        let shown = house.get(&format!("/jobs/{uuid}")).await;
+        (shown.text_of("state"), shown.json["attempt"].as_u64())
+    };
+    let at = |state: &str, attempt| (state.to_owned(), Some(attempt));
+    assert_eq!(standing().await, at("running", 1));
+    assert_eq!(house.act("restart", &uuid).await, "accepted");
+    assert_eq!(standing().await, at("queued", 2));
+    tokio::time::sleep(30 * SECOND).await;
+    assert_eq!(standing().await, at("queued", 2), "nor does a walk make more of it");
+    house.backend.advance(&native, BatchState::Running);
+    assert_eq!(standing().await, at("running", 2));
+    house.backend.advance(&native, BatchState::Failed);
+    assert_eq!(standing().await, at("failed", 2));
+    assert_eq!(house.act("restart", &uuid).await, "accepted");
+    assert_eq!(standing().await, at("queued", 3));
+    assert_eq!(house.act("pause", &uuid).await, "accepted");
+    assert_eq!(house.act("restart", &uuid).await, "accepted");
+    assert_eq!(standing().await, at("queued", 4), "one action, one attempt");
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_at_once_are_all_acted_on_and_one_is_acted_on_once() {
     let house = House::with(|plans| plans.calls.concurrency = 40);

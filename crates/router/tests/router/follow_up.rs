@@ -270,10 +270,12 @@ async fn what_ended_on_a_backend_that_is_configured_no_more_is_still_shown() {
     assert!(live.status == 200 && live.header("batchlingua-stale").is_some(), "{live:?}");
 }
 
-/// A walk sees the job before its submit is answered and gives it a row of its own, which the submit's row takes over while a client looks.
+/// Where nothing tells whose it is, a walk sees the job before its submit is answered and gives it a row of its own, which the submit's row takes
+/// over while a client looks.
 #[tokio::test(start_paused = true)]
 async fn a_row_that_is_taken_over_while_it_is_shown_is_shown_by_its_heir() {
     let house = House::new();
+    house.backend.set_capabilities(|can| can.marking = Marking::None);
     house.backend.hold(Point::SubmitAnswer);
     let client = house.posting("/jobs", &[], json!({ "file": "a.py" }));
     house.backend.until_held(Point::SubmitAnswer, 1).await;

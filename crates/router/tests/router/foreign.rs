@@ -46,9 +46,12 @@ async fn an_id_that_a_client_holds_is_looked_up_on_the_first_day() {
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_seen_before_its_answer_is_one_batch() {
-    for telling in [false, true] {
+    for (telling, marking) in
+        [(false, Marking::Findable), (true, Marking::Findable), (false, Marking::None), (true, Marking::None)]
+    {
         let (clock, backend) = backend();
         let backend = if telling { backend.telling_changes() } else { backend };
+        let backend = backend.able(|can| can.marking = marking);
         let house = House::over(clock, Arc::new(backend), |_| {});
         house.backend.hold(Point::SubmitAnswer);
         let client = house.posting("/jobs", &[], json!({ "file": "a.py" }));

@@ -137,7 +137,17 @@ impl House {
 
     pub(crate) fn over(clock: Arc<VirtualClock>, backend: Arc<MemoryBackend>, change: impl FnOnce(&mut Plans)) -> Self {
         let options = Options { clock: clock.clone(), ..Options::default() };
-        let ledger = Watched::over(batchlingua_ledger::open("memory:", options).expect("a ledger"));
+        let ledger = batchlingua_ledger::open("memory:", options).expect("a ledger");
+        Self::of(clock, backend, ledger, change)
+    }
+
+    /// Over a ledger that may be another's too.
+    pub(crate) fn of(
+        clock: Arc<VirtualClock>,
+        backend: Arc<MemoryBackend>,
+        ledger: Arc<dyn Ledger>,
+        change: impl FnOnce(&mut Plans),
+    ) -> Self {
         let upload_dir = tempfile::tempdir().expect("a directory");
         let upload = FormLimits {
             dir: upload_dir.path().join("uploads"),
@@ -162,7 +172,7 @@ impl House {
             _upload_dir: upload_dir,
         };
         change(&mut plans);
-        Self::build(clock, backend, ledger, Arc::new(plans))
+        Self::build(clock, backend, Watched::over(ledger), Arc::new(plans))
     }
 
     fn build(clock: Arc<VirtualClock>, backend: Arc<MemoryBackend>, ledger: Arc<Watched>, plans: Arc<Plans>) -> Self {

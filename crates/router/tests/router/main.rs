@@ -3,6 +3,7 @@
 //! Time is paused: it runs only when nobody works. What a test waits for is an event, or a span that passes at once.
 
 mod house;
+mod mortal;
 mod odd;
 mod plain;
 mod watched;
@@ -12,6 +13,7 @@ mod drain;
 mod follow_up;
 mod foreign;
 mod http;
+mod interleavings;
 mod keys;
 mod lists;
 mod logs;

@@ -25,6 +25,8 @@ pub(crate) struct Odd {
     pub(crate) scan_panics: AtomicUsize,
     /// It drops a batch with its cancel, as some products do.
     pub(crate) drops_on_cancel: AtomicBool,
+    /// It counts no attempts: a job that is begun anew looks as it did at first.
+    pub(crate) counts_none: AtomicBool,
     /// A record keeps its name until it is dropped.
     pub(crate) holds_names: AtomicBool,
 }
@@ -37,8 +39,18 @@ impl Odd {
             submit_panics: AtomicBool::new(false),
             scan_panics: AtomicUsize::new(0),
             drops_on_cancel: AtomicBool::new(false),
+            counts_none: AtomicBool::new(false),
             holds_names: AtomicBool::new(false),
         })
+    }
+}
+
+impl Odd {
+    fn uncounted(&self, batch: Batch<NativeId>) -> Batch<NativeId> {
+        match self.counts_none.load(Ordering::SeqCst) {
+            true => Batch { attempt: 1, ..batch },
+            false => batch,
+        }
     }
 }
 
@@ -73,7 +85,7 @@ impl Backend for Odd {
     }
 
     async fn get(&self, ctx: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>> {
-        self.inner.get(ctx, id, detail).await
+        self.inner.get(ctx, id, detail).await.map(|batch| self.uncounted(batch))
     }
 
     async fn scan(&self, ctx: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>> {
@@ -82,7 +94,8 @@ impl Backend for Odd {
             self.scan_panics.store(left - 1, Ordering::SeqCst);
             panic!("an adapter's broken invariant");
         }
-        self.inner.scan(ctx, after).await
+        let page = self.inner.scan(ctx, after).await?;
+        Ok(Page { rows: page.rows.into_iter().map(|batch| self.uncounted(batch)).collect(), ..page })
     }
 
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {

@@ -28,6 +28,7 @@ async fn left_open(house: &House, phase: Phase) -> Entry {
         key: None,
         unique_name: None,
         claim: Claim { holder: Holder("past life".into()), lease: 60 * SECOND },
+        at_once: false,
     };
     let Ok(Intended::Fresh(entry, lease)) = house.ledger.intend(new).await else { panic!("fresh") };
     if phase != Phase::Intended {
@@ -87,6 +88,26 @@ async fn what_was_sent_is_found_if_it_is_there() {
         assert_eq!(house.get("/jobs").await.json["total"], 1, "one job, one row");
         assert_eq!(house.backend.jobs_created(), 1);
     }
+}
+
+/// It would have an id of its own until its submit is settled, and then another.
+#[tokio::test(start_paused = true)]
+async fn a_walk_does_not_show_what_was_sent_before_it_is_known_whose_it_is() {
+    let house = not_started();
+    let entry = left_open(&house, Phase::Sending).await;
+    job_of(&house, &entry).await;
+    let foreign = house.backend.add_foreign(spec("other"));
+    house.backend.hold(Point::LookUp);
+    house.gateway.start();
+    tokio::time::sleep(30 * SECOND).await;
+    let page = house.get("/jobs").await;
+    assert_eq!((&page.json["total"], &page.json["rows"][0]["native"]), (&json!(1), &json!(foreign.as_str())));
+    assert!(phase_of(&house, &entry).await.is_open());
+    house.backend.release(Point::LookUp);
+    tokio::time::sleep(30 * SECOND).await;
+    let page = house.get("/jobs").await;
+    let ids: Vec<_> = page.json["rows"].as_array().into_iter().flatten().map(|row| &row["uuid"]).collect();
+    assert_eq!((ids.len(), ids.contains(&&json!(entry.batch.id.uuid.to_string()))), (2, true), "{page:?}");
 }
 
 #[tokio::test(start_paused = true)]

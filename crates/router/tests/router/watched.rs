@@ -18,6 +18,10 @@ struct Orders {
     failing: HashMap<&'static str, usize>,
     held: Vec<&'static str>,
     calls: HashMap<&'static str, usize>,
+    /// The process is dead: nothing of it reaches the ledger any more.
+    dead: bool,
+    /// It does not write down that it is about to send.
+    forgets_sending: bool,
 }
 
 /// The ledger. Calls are named as the port names them.
@@ -35,6 +39,20 @@ impl Watched {
     /// The next calls fail, as with a full disk.
     pub(crate) fn fail(&self, call: &'static str, times: usize) {
         self.orders.lock().expect("unpoisoned").failing.insert(call, times);
+    }
+
+    /// Nothing reaches the ledger any more.
+    pub(crate) fn die(&self) {
+        self.orders.lock().expect("unpoisoned").dead = true;
+    }
+
+    /// A bug: what is sent is not written down before.
+    pub(crate) fn forget_sending(&self) {
+        self.orders.lock().expect("unpoisoned").forgets_sending = true;
+    }
+
+    fn forgets_sending(&self) -> bool {
+        self.orders.lock().expect("unpoisoned").forgets_sending
     }
 
     /// Calls are done but not answered until they are released.
@@ -65,8 +83,12 @@ impl Watched {
         let failing = orders.failing.entry(call).or_default();
         let fails = *failing > 0;
         *failing = failing.saturating_sub(1);
+        let dead = orders.dead;
         drop(orders);
         self.moved.send_replace(());
+        if dead {
+            return Err(Error::new(ErrorKind::Internal, "the process is dead"));
+        }
         if fails {
             let kind = ErrorKind::BackendUnavailable { retry_after: Duration::from_secs(5) };
             return Err(Error::new(kind, "the ledger cannot be written: submits are refused"));
@@ -86,13 +108,17 @@ impl Watched {
 impl Ledger for Watched {
     async fn intend(&self, new: NewIntent) -> Result<Intended> {
         self.begin("intend")?;
-        let done = self.inner.intend(new).await;
+        let at_once = new.at_once && !self.forgets_sending();
+        let done = self.inner.intend(NewIntent { at_once, ..new }).await;
         self.end("intend").await;
         done
     }
 
     async fn may_send(&self, lease: &Lease) -> Result<()> {
         self.begin("may_send")?;
+        if self.forgets_sending() {
+            return Ok(());
+        }
         self.inner.may_send(lease).await
     }
 

@@ -220,10 +220,11 @@ async fn jobs_are_held_where_the_platform_can(house: &House, submitter: &dyn Voi
         }
         assert_eq!(answer.status, 200, "{word_of}: {answer:?}");
         reached(house, &native, comes_to).await;
-        // Begun again, it waits. Where no attempts are counted, or a change of the one before is told late, that looks as if it ran on, or
-        // as if it were still held.
-        let states: &[BatchState] = match comes_to {
-            BatchState::Paused => &[BatchState::Paused],
+        // Begun again, it waits. A change of the attempt before that is told late looks as if it ran on, or as if it were still held; where
+        // nobody tells changes, who goes on with what is held does not begin anew.
+        let states: &[BatchState] = match action {
+            Action::Pause => &[BatchState::Paused],
+            Action::Restart if house.rig.backend().changes().is_none() => &[BatchState::Queued],
             _ if house.rig.backend().changes().is_some() => {
                 &[BatchState::Queued, BatchState::Running, BatchState::Paused]
             }

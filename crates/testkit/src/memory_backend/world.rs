@@ -97,6 +97,7 @@ impl World {
         let mut batch = Batch::new(id.clone(), state, spec);
         batch.owner = Some(intent.principal.clone());
         batch.project = intent.project.clone();
+        batch.mark = (self.capabilities.marking == Marking::Findable).then_some(intent.marker.uuid);
         batch.times.created = now;
         batch.times.modified = now;
         let job = Job { batch: batch.clone(), logs: Logs::default(), marker: intent.marker.clone(), ghost };

@@ -71,6 +71,8 @@ suite! {
         an_unknown_batch_is_bound_only_where_asked
         a_foreign_batch_keeps_its_uuid_or_gets_one_that_everybody_makes
         the_same_id_on_two_backends_is_two_batches
+        our_own_job_is_known_by_its_mark_whatever_its_id
+        our_own_job_is_known_by_the_name_that_was_sent_in_place_of_one_that_was_taken
         our_own_job_is_not_bound_before_its_submit_is_settled
         a_submit_that_was_given_up_and_runs_is_taken_back
         a_native_uuid_finds_the_batch_as_well

@@ -100,6 +100,47 @@ pub(crate) async fn our_own_job_is_not_bound_before_its_submit_is_settled(house:
     assert_eq!(house.bind("here", seen(&native, BatchState::Running)).await.map(|e| e.row), Some(entry.row));
 }
 
+pub(crate) async fn our_own_job_is_known_by_its_mark_whatever_its_id(house: House) {
+    let (entry, lease) = house.intend(intent()).await;
+    house.ledger.may_send(&lease).await.expect("the lease is live");
+    let marked = |native: &str, by: &Entry| {
+        let mark = Some(by.marker.uuid);
+        seen_batch(native, |batch| batch.mark = mark)
+    };
+    assert!(house.bind("here", marked(FOREIGN, &entry)).await.is_none(), "its submit will say whose it is");
+    assert!(house.find(text(FOREIGN)).await.is_none(), "so nobody is shown an id that goes again");
+    let elsewhere = house.bind("there", marked(FOREIGN, &entry)).await.expect("that is no job of ours");
+    assert_ne!(elsewhere.row, entry.row);
+    let settled = house.settle(&lease, Verdict::Accepted(Box::new(marked(FOREIGN, &entry)))).await;
+    assert_eq!(settled.batch.id.ordinal, entry.batch.id.ordinal);
+    assert_eq!(house.bind("here", marked(FOREIGN, &entry)).await.map(|entry| entry.row), Some(entry.row));
+    // Somebody has sent its request again as it stands there, mark and all.
+    let copy = house.bind("here", marked("copy", &entry)).await.expect("another job");
+    assert_ne!((copy.row, copy.batch.id.ordinal), (entry.row, entry.batch.id.ordinal));
+
+    let (given_up, lease) = house.intend(intent()).await;
+    house.settle(&lease, Verdict::Failed("never arrived".into())).await;
+    let found = house.bind("here", marked("late", &given_up)).await.expect("it runs after all");
+    assert_eq!((found.row, found.phase), (given_up.row, Phase::Accepted));
+    let (refused, lease) = house.intend(intent()).await;
+    house.settle(&lease, Verdict::Refused(batchlingua_core::Error::invalid("file", "no such file"))).await;
+    assert!(house.bind("here", marked("ghost", &refused)).await.is_none(), "what a refused submit left is no batch");
+}
+
+pub(crate) async fn our_own_job_is_known_by_the_name_that_was_sent_in_place_of_one_that_was_taken(house: House) {
+    let marker = Marker { name: Some("nightly".into()), ..intent().marker };
+    let (entry, lease) = house.intend(NewIntent { marker, ..intent() }).await;
+    let second = entry.marker.second_name().expect("it has a name");
+    let called = |native: &str, name: &str| seen_batch(native, |batch| batch.spec = crate::house::named(name).spec);
+    assert!(house.bind("here", called("5", &second)).await.is_none());
+    for (native, name) in [("6", "nightly-deadbee"), ("7", "nightly-DEADBEEF"), ("8", "daily-deadbeef")] {
+        house.bind("here", called(native, name)).await.expect("another's");
+    }
+    let settled = house.settle(&lease, Verdict::Accepted(Box::new(called("5", &second)))).await;
+    assert_eq!(house.bind("here", called("5", &second)).await.map(|entry| entry.row), Some(settled.row));
+    house.bind("here", called("9", "nightly-deadbeef")).await.expect("no submit is open now");
+}
+
 pub(crate) async fn a_submit_that_was_given_up_and_runs_is_taken_back(house: House) {
     let (entry, lease) = house.intend(intent()).await;
     house.settle(&lease, Verdict::Failed("never arrived".into())).await;
