@@ -34,7 +34,9 @@ pub use ledger::{
     Bound, Claim, Entry, Health, Holder, Intended, KeyClaim, Lease, Ledger, NativeIdentity, NativeIds, NewIntent,
     Observation, Phase, Retention, Scope, Verdict,
 };
-pub use mapping::{Clients, ConfFate, ConfRule, FILE_LISTS, FieldValue, Line, Load, Mapping, PathMap, Place};
+pub use mapping::{
+    Clients, ConfFate, ConfRule, FILE_LISTS, FieldValue, Line, Load, Mapping, PathMap, Place, RUN_AS_CONF,
+};
 pub use names::{
     BackendName, BatchId, BatchRef, Cursor, DialectName, ListenerName, Millis, NativeId, Project, RequestId, RowId,
 };

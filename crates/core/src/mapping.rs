@@ -73,6 +73,19 @@ pub struct ConfRule {
     pub why: &'static str,
 }
 
+impl ConfRule {
+    /// Where the batch has the field as well, of these clients' submits, the conf's is left out.
+    pub const fn said_twice(
+        name: &'static str,
+        keys: &'static [&'static str],
+        field: Field,
+        from: Clients,
+        why: &'static str,
+    ) -> Self {
+        Self { name, keys, from, fate: ConfFate::Unless(field), why }
+    }
+}
+
 /// Clients of which dialects a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clients {
@@ -163,6 +176,9 @@ impl PathMap {
         changed.then(|| items.collect::<Vec<_>>().join(","))
     }
 }
+
+/// Conf keys by which a Kyuubi is told to run a batch as somebody else; whatever dialect they came by, a backend may read them.
+pub const RUN_AS_CONF: [&str; 2] = ["kyuubi.session.proxy.user", "hive.server2.proxy.user"];
 
 /// Conf keys that hold lists of files.
 pub const FILE_LISTS: [&str; 9] = [

@@ -2,7 +2,7 @@
 //!
 //! Where a value is not sent as it is given, [`crate::plan`] makes it: the line's note, or the way in which it is made, says how.
 
-use batchlingua_core::{Clients, ConfFate, ConfRule, Field, Line, Mapping, Place};
+use batchlingua_core::{Clients, ConfFate, ConfRule, Field, Line, Mapping, Place, RUN_AS_CONF};
 
 use crate::NAME;
 
@@ -138,7 +138,7 @@ pub(crate) const MAPPING: Mapping = Mapping {
         },
         ConfRule {
             name: "user to run as",
-            keys: &["kyuubi.session.proxy.user", "hive.server2.proxy.user"],
+            keys: &RUN_AS_CONF,
             from: Clients::Any,
             fate: ConfFate::Lost,
             why: "DLI runs every job as the user whose credentials the proxy has",
@@ -156,13 +156,7 @@ pub(crate) const MAPPING: Mapping = Mapping {
 
 /// Where a size stands in the conf as well, the batch's own field counts for every dialect but DLI's, whose Spark 3.3 takes the conf's.
 const fn size(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
-    ConfRule {
-        name,
-        keys,
-        from: Clients::Except(NAME),
-        fate: ConfFate::Unless(field),
-        why: "one of the two has to count",
-    }
+    ConfRule::said_twice(name, keys, field, Clients::Except(NAME), "one of the two has to count")
 }
 
 #[cfg(test)]

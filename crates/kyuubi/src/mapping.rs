@@ -3,7 +3,7 @@
 //! A batch of Kyuubi's has six members; everything else is conf. What a Kyuubi client has written into the conf itself goes through as it is:
 //! it has written it for a Kyuubi.
 
-use batchlingua_core::{Clients, ConfFate, ConfRule, Field, Line, Mapping, Place};
+use batchlingua_core::{Clients, ConfFate, ConfRule, Field, Line, Mapping, Place, RUN_AS_CONF};
 
 use crate::NAME;
 
@@ -79,7 +79,7 @@ pub(crate) const MAPPING: Mapping = Mapping {
         },
         ConfRule {
             name: "user to run as",
-            keys: &["kyuubi.session.proxy.user", PROXY_USER],
+            keys: &RUN_AS_CONF,
             from: Clients::Except(NAME),
             fate: ConfFate::Lost,
             why: "whom a batch runs as is said in the client's own way, and not past it",
@@ -137,5 +137,5 @@ pub(crate) const MAPPING: Mapping = Mapping {
 };
 
 const fn size(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
-    ConfRule { name, keys, from: Clients::Any, fate: ConfFate::Unless(field), why: "one of the two has to count" }
+    ConfRule::said_twice(name, keys, field, Clients::Any, "one of the two has to count")
 }

@@ -3,12 +3,9 @@
 //! Livy hands nearly everything to `spark-submit` as it is, so most lines are mere names. What it refuses or overwrites by itself is left out
 //! for clients of other dialects, who cannot know that; a client of its own dialect hears it from the Livy.
 
-use batchlingua_core::{Clients, ConfFate, ConfRule, Field, Line, Mapping, Place};
+use batchlingua_core::{Clients, ConfFate, ConfRule, Field, Line, Mapping, Place, RUN_AS_CONF};
 
 use crate::NAME;
-
-/// What Kyuubi's servers, and HiveServer2 before them, read the user to run as from.
-const RUN_AS_KEYS: &[&str] = &["kyuubi.session.proxy.user", "hive.server2.proxy.user"];
 
 const FILES: &str = "without a scheme Livy looks for it in the cluster's default file system";
 
@@ -70,7 +67,7 @@ pub(crate) const MAPPING: Mapping = Mapping {
         said_twice("queue said twice", &["spark.yarn.queue"], Field::Queue),
         ConfRule {
             name: "user to run as",
-            keys: RUN_AS_KEYS,
+            keys: &RUN_AS_CONF,
             from: Clients::Except(NAME),
             fate: ConfFate::Lost,
             why: "Livy runs a batch as the user that `proxyUser` names, and does not read this",
@@ -118,11 +115,5 @@ const KYUUBI: &str = "kyuubi";
 
 /// Livy takes the batch's own field too, but what is not sent cannot be read otherwise.
 const fn said_twice(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
-    ConfRule {
-        name,
-        keys,
-        from: Clients::Except(NAME),
-        fate: ConfFate::Unless(field),
-        why: "one of the two has to count",
-    }
+    ConfRule::said_twice(name, keys, field, Clients::Except(NAME), "one of the two has to count")
 }

@@ -146,11 +146,5 @@ const fn line(field: Field, place: Place, note: &'static str) -> Line {
 }
 
 const fn said_twice(name: &'static str, keys: &'static [&'static str], field: Field) -> ConfRule {
-    ConfRule {
-        name,
-        keys,
-        from: Clients::Any,
-        fate: ConfFate::Unless(field),
-        why: "the field is the stronger one, as with Livy",
-    }
+    ConfRule::said_twice(name, keys, field, Clients::Any, "the field is the stronger one, as with Livy")
 }

@@ -7,13 +7,11 @@
 //! [`Rights::all`]: batchlingua_core::Rights::all
 
 use batchlingua_core::{
-    Allowed, Batch, BatchId, BatchSpec, Context, Denial, Error, ErrorKind, Missing, Project, Result,
+    Allowed, Batch, BatchId, BatchSpec, Context, Denial, Error, ErrorKind, Missing, Project, RUN_AS_CONF, Result,
 };
 
 /// Spark's conf names a queue too, and what it says there is what YARN gets.
 const QUEUE_CONF: &[&str] = &["spark.yarn.queue"];
-/// Where the conf of some products names the user to run as; a backend may read it, whatever dialect wrote it.
-const RUN_AS_CONF: &[&str] = &["hive.server2.proxy.user", "kyuubi.session.proxy.user"];
 
 /// Which projects and queues there are for clients.
 #[derive(Clone, Debug)]
@@ -87,7 +85,7 @@ impl Scoping {
         for queue in spec.queue.as_deref().into_iter().chain(said(QUEUE_CONF)) {
             self.check_queue(ctx, queue)?;
         }
-        for user in spec.run_as.as_deref().into_iter().chain(said(RUN_AS_CONF)) {
+        for user in spec.run_as.as_deref().into_iter().chain(said(&RUN_AS_CONF)) {
             if user != &*ctx.principal.name && !ctx.rights.run_as.has(user) {
                 let denial = Denial::RunAs { wanted: user.to_owned() };
                 return Err(denied(ctx, denial, format_args!("may not run batches as '{user}'")));

@@ -180,7 +180,7 @@ impl Case<'_> {
         let Some(outcome) = outcome else { return Ok(decided.answer) };
         match decided.head {
             Some(head) if decided.answer.is_none() || !self.has("request.http") => Ok(Some(match outcome {
-                Written::Reply(reply) => encode_reply(self.dialect, &head, reply),
+                Written::Reply(reply) => encode_reply(self.dialect, &head, *reply),
                 Written::Error(error) => self.dialect.encode_error(&head, &error),
             })),
             _ => Err(format!("no backend is asked, so there is no outcome to answer with:\n{}", decided.operation)),

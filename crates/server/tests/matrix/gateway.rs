@@ -5,8 +5,8 @@ use std::sync::Arc;
 use batchlingua::adapters::ADAPTERS;
 use batchlingua_core::{Backend, Clock, Ledger};
 use batchlingua_router::{
-    Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, Policies, RouteMatch,
-    RouteRule, Routing, Silent,
+    Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, RouteMatch, RouteRule,
+    Routing, Silent,
 };
 use batchlingua_wire::{Dialect, Face, Settings};
 

@@ -36,7 +36,7 @@ pub(super) use lines::{parse_lines, take_face};
 /// An outcome that was written down.
 #[derive(Debug)]
 pub(super) enum Written {
-    Reply(Reply<BatchId>),
+    Reply(Box<Reply<BatchId>>),
     Error(Box<Error>),
 }
 
@@ -109,7 +109,7 @@ pub(super) fn parse_outcome(text: &str) -> Result<(Option<String>, Written), Str
         other => return Err(format!("line {}: `{other}` is no outcome", first.number)),
     };
     nothing_left(lines)?;
-    Ok((request, Written::Reply(Reply { outcome: written, notes })))
+    Ok((request, Written::Reply(Box::new(Reply { outcome: written, notes }))))
 }
 
 /// A batch with the lines that belong to it.
@@ -152,7 +152,7 @@ mod tests {
 
     fn reply(text: &str) -> Reply<BatchId> {
         match parse_outcome(text) {
-            Ok((_, Written::Reply(reply))) => reply,
+            Ok((_, Written::Reply(reply))) => *reply,
             other => panic!("{other:?}"),
         }
     }
@@ -164,7 +164,8 @@ mod tests {
             word=running\n  | {\"id\":\n  |  7}\nnotes backend=here stale=3 unmapped=queue\n";
         let (request, written) = parse_outcome(text).expect("an outcome");
         assert_eq!(request.as_deref(), Some("GET /batches/7?x=1"));
-        let Written::Reply(Reply { outcome: Outcome::Batch(batch), notes }) = written else { panic!("a batch") };
+        let Written::Reply(reply) = written else { panic!("a reply") };
+        let Reply { outcome: Outcome::Batch(batch), notes } = *reply else { panic!("a batch") };
         assert_eq!((batch.id.ordinal, batch.id.native.as_ref()), (7, Some(&NativeId::from("7"))));
         assert_eq!((batch.state, batch.spec.name.as_deref()), (BatchState::Running, Some("a \"b\"")));
         assert_eq!((batch.spec.args.join("|"), batch.spec.conf.get("spark.x")), ("x|y z".to_owned(), Some("1")));
