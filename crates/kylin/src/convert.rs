@@ -54,9 +54,9 @@ struct Spans {
 fn spans(times: &Times, state: BatchState, now: Millis) -> Spans {
     // An end of which nobody knows when it was is where it last changed.
     let end = times.ended.unwrap_or(if state.is_end() { times.modified } else { now });
-    let wait = (times.started.unwrap_or(end).0 - times.created.0).max(0);
-    let run = times.started.map_or(0, |started| (end.0 - started.0).max(0));
-    Spans { wait, run }
+    // Seen late it may have begun after the end that its platform tells: lists are ordered by what is up to that.
+    let began = times.started.map_or(end, |started| started.min(end));
+    Spans { wait: (began.0 - times.created.0).max(0), run: end.0 - began.0 }
 }
 
 fn at(time: Option<Millis>) -> i64 {
@@ -317,5 +317,6 @@ mod tests {
         assert_eq!(span(BatchState::Cancelled, None, Some(800)), (700, 0));
         assert_eq!(span(BatchState::Unknown, Some(300), None), (200, 400));
         assert_eq!(span(BatchState::Running, Some(50), None), (0, 950), "clocks differ");
+        assert_eq!(span(BatchState::Succeeded, Some(900), Some(800)), (700, 0), "seen running when it was over");
     }
 }

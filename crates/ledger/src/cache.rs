@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use batchlingua_core::RowId;
+use batchlingua_core::{Entry, RowId};
 use lru::LruCache;
 
 use crate::row::{Id, Row};
@@ -124,6 +124,21 @@ impl Cache {
         }
     }
 
+    /// The same of many, in their order.
+    pub(crate) fn newest(&self, rows: &[Arc<Row>]) -> Vec<Entry> {
+        let inner = self.inner();
+        let newer = |row: &Arc<Row>| {
+            let known = inner.rows.peek(&row.id()).filter(|known| known.revision > row.revision);
+            known.unwrap_or(row).entry.clone()
+        };
+        rows.iter().map(newer).collect()
+    }
+
+    /// The row of just that revision, if it is here.
+    pub(crate) fn exactly(&self, row: RowId, revision: u64) -> Option<Arc<Row>> {
+        self.inner().rows.peek(&row).filter(|known| known.revision == revision).cloned()
+    }
+
     /// Told by the writer after each commit and before it answers.
     pub(crate) fn publish(&self, changes: Changes) {
         let mut inner = self.inner();
@@ -146,6 +161,34 @@ impl Cache {
             };
         }
     }
+
+    /// Another process has changed these rows and given these native ids away; `ids`: any id may have changed hands.
+    pub(crate) fn forget(&self, rows: &[RowId], texts: &[String], ids: bool) {
+        let mut inner = self.inner();
+        inner.published += 1;
+        for row in rows {
+            if let Some(row) = inner.rows.pop(row) {
+                inner.bytes -= bytes(&row);
+            }
+        }
+        for text in texts {
+            inner.texts.pop(text.as_str());
+        }
+        if ids {
+            inner.ids.clear();
+            inner.texts.clear();
+        }
+    }
+
+    /// Nothing that is here can be trusted any more.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.inner();
+        inner.published += 1;
+        inner.bytes = 0;
+        inner.rows.clear();
+        inner.ids.clear();
+        inner.texts.clear();
+    }
 }
 
 impl Inner {
@@ -164,7 +207,7 @@ impl Inner {
 }
 
 /// The texts of a batch that a client may make long. A row's own never change, so what was added is what is taken away.
-fn bytes(row: &Row) -> usize {
+pub(crate) fn bytes(row: &Row) -> usize {
     let spec = &row.batch().spec;
     let lists = [&spec.args, &spec.jars, &spec.py_files, &spec.files, &spec.archives];
     let listed: usize = lists.into_iter().flatten().map(String::len).sum();

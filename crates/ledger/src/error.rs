@@ -16,7 +16,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum LedgerError {
     /// The URL names no engine of this build.
-    #[error("'{url}' names no ledger that this build has: use sqlite://PATH, or memory: for tests")]
+    #[error(
+        "'{url}' names no ledger that this build has: use sqlite://PATH, postgres://HOST/DATABASE, or memory: for tests"
+    )]
     UnsupportedUrl {
         /// The URL, without its password.
         url: String,
@@ -29,12 +31,12 @@ pub enum LedgerError {
         /// `process 4711`, or less where the lock does not say.
         holder: String,
     },
-    /// A newer version of this program wrote the file.
+    /// A newer version of this program wrote it.
     #[error(
-        "the ledger {path} has schema version {found}, this program knows versions up to {known}: use the newer program again; the file was left as it is"
+        "the ledger {path} has schema version {found}, this program knows versions up to {known}: use the newer program again; it was left as it is"
     )]
     Newer {
-        /// The database file.
+        /// The database file, or the database's URL without its password.
         path: PathBuf,
         /// Its schema version.
         found: i64,
@@ -69,6 +71,9 @@ pub enum LedgerError {
     /// A change against the schema: a bug.
     #[error("the ledger refused a change against its own schema: {0}")]
     Forbidden(String),
+    /// What is to be imported cannot be.
+    #[error("nothing was imported: {0}")]
+    Import(String),
     /// The engine's thread has ended.
     #[error("the ledger has been shut down")]
     Stopped,

@@ -12,7 +12,7 @@ use std::{
 use batchlingua_core::{BatchState, Clock, NativeId, SystemClock};
 use batchlingua_ledger::Options;
 use batchlingua_router::{
-    Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, RouteRule, Routing,
+    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, RouteRule, Routing,
     Silent,
 };
 use batchlingua_testkit::MemoryBackend;
@@ -65,9 +65,11 @@ fn request(method: Method, path: &str, body: Body) -> Request<Body> {
 
 fn service(backend: Arc<MemoryBackend>, clock: Arc<dyn Clock>) -> ListenerService {
     let options = Options { clock: clock.clone(), ..Options::default() };
+    let calls = CallLimits { freshness: Duration::ZERO, ..CallLimits::default() };
     let gateway = Gateway::new(GatewayParts {
         dialects: vec![Arc::new(plain::Plain::new("plain"))],
-        backends: vec![BackendSlot::new("here", backend)],
+        // Each poll asks the backend, as the first of all who share an answer does.
+        backends: vec![BackendSlot { limits: calls, ..BackendSlot::new("here", backend) }],
         routing: Routing { rules: vec![RouteRule::all_to("here".into())] },
         ledger: batchlingua_ledger::open("memory:", options).expect("a ledger"),
         clock,

@@ -167,7 +167,7 @@ async fn may(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: Actio
     };
     let Some(legal) = wanted.legal else { return offer.map(|()| true) };
     // Who says where the action is legal wants to be told what else is.
-    let state = view::show(gateway, ctx, entry, Detail::State).await?.0.state;
+    let state = view::show_now(gateway, ctx, entry, Detail::State).await?.0.state;
     // It was chosen by its state as last seen, and has left it since: then it is not meant, and no reason to refuse the others.
     if wanted.states.is_some_and(|states| !states.contains(state)) {
         return Ok(false);
@@ -276,7 +276,7 @@ async fn told(
 
 /// A batch that lives is not let out of sight.
 async fn may_forget(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Result<()> {
-    let (batch, _) = view::show(gateway, ctx, entry, Detail::State).await?;
+    let (batch, _) = view::show_now(gateway, ctx, entry, Detail::State).await?;
     let state = batch.state;
     if entry.phase == Phase::Accepted && state.is_end() {
         return Ok(());
@@ -286,7 +286,7 @@ async fn may_forget(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry) -> Res
 }
 
 async fn cancel(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, patience: Instant) -> Result<Effect> {
-    let (batch, _) = view::show(gateway, ctx, entry, Detail::State).await?;
+    let (batch, _) = view::show_now(gateway, ctx, entry, Detail::State).await?;
     let stack = gateway.stack(&entry.backend);
     if view::is_over(batch.state, stack.as_ref().ok().copied()) {
         return Ok(Effect::AlreadyEnded(batch.state));
@@ -431,7 +431,7 @@ async fn look(
     // As it now stands: against an older row the same sight would be news each time, and news wakes whoever waits here.
     let row = gateway.ledger.find(&entry.batch.id.clone().into(), &gateway.own_scope(None)).await.ok().flatten();
     let entry = row.as_ref().unwrap_or(entry);
-    let shown = view::show(gateway, ctx, entry, Detail::State).await;
+    let shown = view::show_now(gateway, ctx, entry, Detail::State).await;
     let state = shown.ok().map(|(batch, _)| batch.state);
     match (state, told) {
         (Some(state), _) if view::is_over(state, Some(stack)) => Some(state),
@@ -472,7 +472,7 @@ async fn pass_on(gateway: &Arc<Gateway>, ctx: &Context, entry: &Entry, action: A
     let seen = match action {
         Action::Restart => begun_anew(gateway, ctx, stack, entry, native).await,
         Action::Pause | Action::Resume | Action::Cancel | Action::Forget | Action::CancelAndForget => {
-            view::show(gateway, ctx, entry, Detail::State).await.map(drop)
+            view::show_now(gateway, ctx, entry, Detail::State).await.map(drop)
         }
     };
     if let Err(error) = seen {

@@ -101,6 +101,20 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, stack: Arc<Stack>) {
     }
 }
 
+/// Finds out whether a backend that has stopped answering answers again.
+pub(crate) async fn probe(gateway: Arc<Gateway>, stack: Arc<Stack>) {
+    loop {
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            () = stack.probe_due() => {}
+        }
+        let ctx = gateway.own_context(BACKGROUND_CALL);
+        if let Err(error) = stack.probe(&ctx).await {
+            tracing::debug!(backend = %stack.name(), cause = error.detail(), "a probe had no good answer");
+        }
+    }
+}
+
 async fn listen(gateway: &Arc<Gateway>, stack: &Arc<Stack>, changes: batchlingua_core::Changes) {
     let mut changes = changes.ready_chunks(CHANGES_AT_ONCE);
     // What changed before we listened.
@@ -254,7 +268,7 @@ async fn look_for_unseen(gateway: &Arc<Gateway>, stack: &Arc<Stack>, since: Mill
 
 async fn look(gateway: &Arc<Gateway>, entry: Entry) {
     let ctx = gateway.own_context(BACKGROUND_CALL);
-    if let Err(error) = view::show(gateway, &ctx, &entry, Detail::State).await {
+    if let Err(error) = view::show_now(gateway, &ctx, &entry, Detail::State).await {
         tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a batch cannot be looked at");
     }
 }

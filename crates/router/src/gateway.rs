@@ -27,7 +27,7 @@ use tokio_util::{
 };
 
 use crate::{
-    ListenerParts, ListenerService, Observer, Routing, Scoping, Stage, chores,
+    CircuitState, ListenerParts, ListenerService, Observer, Routing, Scoping, Stage, chores,
     control::Ending,
     follow,
     open::{OpenIntents, OpenSubmit},
@@ -65,6 +65,17 @@ impl BackendSlot {
         let limits = CallLimits::default();
         Self { name: name.into(), backend, relay: None, limits, stage: None, foreign: true }
     }
+}
+
+/// How a backend stands, for operators.
+#[derive(Clone, Debug)]
+pub struct BackendView {
+    /// Its name.
+    pub name: BackendName,
+    /// Where its circuit stands.
+    pub circuit: CircuitState,
+    /// For how long it has not answered.
+    pub away: Option<Duration>,
 }
 
 /// What a gateway is made of.
@@ -229,7 +240,9 @@ impl Gateway {
         self.work("resolve", settle::resolve_open_intents);
         for stack in self.stacks.values() {
             let stack = stack.clone();
+            let probed = stack.clone();
             self.work("follow", move |gateway| follow::follow(gateway, stack.clone()));
+            self.work("probe", move |gateway| follow::probe(gateway, probed.clone()));
         }
         self.work("repeat cancels", chores::repeat_cancels);
         self.work("expire", chores::expire);
@@ -277,6 +290,20 @@ impl Gateway {
     /// The submits without an outcome that this process works on, or waits for people to settle; the oldest first.
     pub fn open_submits(&self) -> Vec<OpenSubmit> {
         self.open.all()
+    }
+
+    /// How the backends stand, by their names.
+    pub fn backends(&self) -> Vec<BackendView> {
+        let mut views: Vec<_> = self
+            .stacks
+            .values()
+            .map(|stack| {
+                let (circuit, away) = stack.circuit();
+                BackendView { name: stack.name().clone(), circuit, away }
+            })
+            .collect();
+        views.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        views
     }
 
     /// Waits, but not past the stop.

@@ -187,7 +187,7 @@ pub(crate) async fn catch_up(gateway: &Arc<Gateway>, stack: &Arc<Stack>, row: &E
         match &row.batch.id.native {
             Some(native) if row.batch.state.is_end() => logs::keep(gateway, &ctx, stack, row, native).await,
             // What cannot be seen now is seen at the next look.
-            _ if stack.changes().is_some() => _ = view::show(gateway, &ctx, row, Detail::State).await,
+            _ if stack.changes().is_some() => _ = view::show_now(gateway, &ctx, row, Detail::State).await,
             // It tells nothing by itself, so nothing was missed: it is asked when somebody wants to know.
             _ => {}
         }

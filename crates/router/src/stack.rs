@@ -1,4 +1,4 @@
-//! The stack in front of one backend: record of the call · capability check · bounded places · attempt timeout · adapter.
+//! The stack in front of one backend: capability check · circuit · retry (budget) · record of the call · bounded places · attempt timeout · adapter.
 //!
 //! A submit and a control run in a task of their own that no client can cancel, so only the attempt's own timeout ends them; for a submit
 //! it is told apart from a refusal, since after a timeout nobody knows. Where a platform answers an action only when it is done, it has
@@ -19,11 +19,16 @@ use batchlingua_core::{
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{error::Elapsed, timeout};
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tower::{
+    BoxError, Service, ServiceBuilder, ServiceExt,
+    retry::budget::{Budget, TpsBudget},
+};
 
 use crate::{
-    BackendSlot, CallRecord, Observer,
+    BackendSlot, CallRecord, CircuitLimits, CircuitState, Observer,
+    circuit::{Circuit, Leave, Sign},
     follow::Walks,
+    fresh::Looks,
     shed::{Full, Held, Shed},
     stage::Stage,
 };
@@ -35,16 +40,35 @@ pub struct CallLimits {
     pub concurrency: usize,
     /// How long one call may take.
     pub timeout: Duration,
+    /// How long what was seen of a batch serves all who ask for it; none: each poll asks.
+    pub freshness: Duration,
+    /// Most bytes of what was seen.
+    pub max_looks: usize,
+    /// When it is left alone.
+    pub circuit: CircuitLimits,
+    /// Of a hundred polls, so many may be sent a second time because the first had no answer.
+    pub retry_budget: u32,
 }
 
 impl Default for CallLimits {
     fn default() -> Self {
-        Self { concurrency: 256, timeout: Duration::from_secs(30) }
+        Self {
+            concurrency: 256,
+            timeout: Duration::from_secs(30),
+            freshness: Duration::from_secs(1),
+            max_looks: 32 << 20,
+            circuit: CircuitLimits::default(),
+            retry_budget: 10,
+        }
     }
 }
 
+/// The budget of retries is what was sent in this time, and a few.
+const BUDGETED: Duration = Duration::from_secs(10);
+const FEW_RETRIES: u32 = 1;
+
 /// One call of a backend.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Call {
     Probe,
     Submit(Box<Plan>),
@@ -76,6 +100,14 @@ impl Call {
             Self::Scan(_) => "scan",
             Self::Log(..) => "log",
             Self::Control(..) => "control",
+        }
+    }
+
+    /// Whether it is a read for whoever watches: it changes nothing, and may as well be made later.
+    fn is_poll(&self) -> bool {
+        match self {
+            Self::Get(..) | Self::Scan(_) | Self::Log(..) => true,
+            Self::Probe | Self::Submit(_) | Self::LookUp(_) | Self::Control(..) => false,
         }
     }
 
@@ -161,13 +193,16 @@ pub(crate) struct Stack {
     name: BackendName,
     backend: Arc<dyn Backend>,
     observer: Arc<dyn Observer>,
-    timeout: Duration,
+    limits: CallLimits,
     service: Shed<BackendService>,
     stage: Option<Stage>,
     foreign: bool,
     /// When it last showed a batch that is known here.
     shown: AtomicI64,
     pub(crate) walks: Walks,
+    pub(crate) looks: Arc<Looks>,
+    circuit: Circuit,
+    retries: TpsBudget,
 }
 
 impl Stack {
@@ -179,11 +214,16 @@ impl Stack {
             // Inside it: a call that hangs gives its place back when its time is over.
             .service(BackendService { backend: backend.clone(), timeout: limits.timeout });
         let shown = AtomicI64::new(i64::MIN);
+        // What is read from this process's own memory is never older than it is.
+        let freshness = if backend.capabilities().cheap_reads { Duration::ZERO } else { limits.freshness };
         Self {
+            looks: Arc::new(Looks::new(freshness, limits.max_looks)),
+            circuit: Circuit::new(name.clone(), limits.circuit),
+            retries: TpsBudget::new(BUDGETED, FEW_RETRIES, limits.retry_budget as f32 / 100.0),
             name,
             backend,
             observer,
-            timeout: limits.timeout,
+            limits,
             service,
             stage,
             foreign,
@@ -198,17 +238,17 @@ impl Stack {
 
     /// How long a call may take: the deadline of work that no client waits for.
     pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+        self.limits.timeout
     }
 
     /// How long a submit may take.
     pub(crate) fn submit_timeout(&self, plan: &Plan) -> Duration {
-        time_to_submit(self.timeout, plan)
+        time_to_submit(self.limits.timeout, plan)
     }
 
     /// How long an action may take.
     pub(crate) fn action_timeout(&self) -> Duration {
-        self.can().slow_actions.unwrap_or_default().max(self.timeout)
+        self.can().slow_actions.unwrap_or_default().max(self.limits.timeout)
     }
 
     /// Where uploaded files are put for it, if it takes none itself.
@@ -265,23 +305,83 @@ impl Stack {
     }
 
     async fn run(&self, ctx: &Context, call: Call) -> Result<Held<Answer>> {
-        let (name, began) = (call.name(), Instant::now());
-        let result = match call.beyond(&self.can()) {
-            // Before any permit or socket is used.
-            Some(what) => Err(self.unsupported(what)),
-            None => self.service.clone().oneshot((ctx.clone(), call)).await.map_err(|error| self.error(error)),
-        };
-        let outcome = match &result {
+        // Before any permit or socket is used.
+        if let Some(what) = call.beyond(&self.can()) {
+            let refused = self.unsupported(what);
+            self.record(call.name(), refused.kind.as_str(), Duration::ZERO);
+            return Err(refused);
+        }
+        if !call.is_poll() || self.limits.retry_budget == 0 {
+            return self.attempt(ctx, call).await;
+        }
+        self.retries.deposit();
+        match self.attempt(ctx, call.clone()).await {
+            // A poll changes nothing. Once: what is away for longer is for the circuit.
+            Err(error) if is_worth_another(&error) && self.may_repeat() => self.attempt(ctx, call).await,
+            answered => answered,
+        }
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.circuit.state().0 == CircuitState::Closed && self.retries.withdraw()
+    }
+
+    /// One call, if the circuit lets it through.
+    async fn attempt(&self, ctx: &Context, call: Call) -> Result<Held<Answer>> {
+        let (name, is_poll) = (call.name(), call.is_poll());
+        let leave = self.leave(&call)?;
+        let began = Instant::now();
+        let result = self.service.clone().oneshot((ctx.clone(), call)).await;
+        let is_full = result.as_ref().is_err_and(|error| error.is::<Full>());
+        let result = result.map_err(|error| self.error(error));
+        let error = match &result {
             Ok(Held { answer: Answer::Submit(Err(error)), .. }) => match error {
-                SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error) => {
-                    error.kind.as_str()
-                }
+                SubmitError::NotSent(error) | SubmitError::Refused(error) | SubmitError::Unknown(error) => Some(error),
             },
-            Ok(_) => "ok",
-            Err(error) => error.kind.as_str(),
+            Ok(_) => None,
+            Err(error) => Some(error),
         };
-        self.observer.call(&CallRecord { backend: &self.name, call: name, outcome, duration: began.elapsed() });
+        // That there is no place is our own word, and none of the backend's.
+        leave.done(match error {
+            _ if is_full => Sign::None,
+            Some(error) => Sign::of(&error.kind),
+            None => Sign::Answer,
+        });
+        if let Some(ErrorKind::Throttled { retry_after }) =
+            error.map(|error| &error.kind).filter(|_| is_poll && !is_full)
+        {
+            self.circuit.hold(*retry_after);
+        }
+        self.record(name, error.map_or("ok", |error| error.kind.as_str()), began.elapsed());
         result
+    }
+
+    fn leave(&self, call: &Call) -> Result<Leave<'_>> {
+        match call {
+            Call::Probe => Ok(self.circuit.enter_probe()),
+            Call::LookUp(_) => Ok(self.circuit.enter_anyway()),
+            Call::Get(..) | Call::Scan(_) | Call::Log(..) => self.circuit.enter_poll(),
+            Call::Submit(_) | Call::Control(..) => self.circuit.enter(),
+        }
+    }
+
+    fn record(&self, call: &'static str, outcome: &'static str, duration: Duration) {
+        self.observer.call(&CallRecord { backend: &self.name, call, outcome, duration });
+    }
+
+    /// Where its circuit stands, and for how long it has been open.
+    pub(crate) fn circuit(&self) -> (CircuitState, Option<Duration>) {
+        self.circuit.state()
+    }
+
+    /// Refuses what is not sent to a backend that does not answer, before anything is written down for it.
+    pub(crate) fn answers(&self) -> Result<()> {
+        self.circuit.check()
+    }
+
+    /// Until it is to be found out whether it answers again.
+    pub(crate) async fn probe_due(&self) {
+        self.circuit.probe_due().await;
     }
 
     fn unsupported(&self, what: String) -> Error {
@@ -323,11 +423,22 @@ impl Stack {
 
     /// What never reached the backend is told apart from what may have.
     pub(crate) async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
+        let submitted = self.send(ctx, plan).await;
+        if let Ok(batch) = &submitted {
+            // It may have the number of an old one.
+            self.looks.forget(&batch.id);
+        }
+        submitted
+    }
+
+    async fn send(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
         match self.run(ctx, Call::Submit(Box::new(plan))).await.map(|held| held.answer) {
             Ok(Answer::Submit(result)) => result.map(|batch| *batch),
             Ok(_) => unreachable!("a submit answers a submit"),
             Err(error) => Err(match error.kind {
-                ErrorKind::Throttled { .. } | ErrorKind::Unsupported { .. } => SubmitError::NotSent(error),
+                // There is no place, or the circuit is open.
+                ErrorKind::Throttled { .. } | ErrorKind::BackendUnavailable { .. } => SubmitError::NotSent(error),
+                ErrorKind::Unsupported { .. } => SubmitError::NotSent(error),
                 _ => SubmitError::Unknown(error),
             }),
         }
@@ -368,9 +479,28 @@ impl Stack {
     }
 
     pub(crate) async fn control(&self, ctx: &Context, id: &NativeId, action: Action) -> Result<Effect> {
+        // What was seen before may not be so any more, however this ends; nor what is seen while it is on its way.
+        let _stale = Stale { looks: &self.looks, id };
         match self.run(ctx, Call::Control(id.clone(), action)).await?.answer {
             Answer::Effect(effect) => Ok(effect),
             _ => unreachable!("a control answers an effect"),
         }
     }
+}
+
+/// What was seen of a batch is forgotten at the end of this.
+struct Stale<'a> {
+    looks: &'a Looks,
+    id: &'a NativeId,
+}
+
+impl Drop for Stale<'_> {
+    fn drop(&mut self) {
+        self.looks.forget(self.id);
+    }
+}
+
+/// Whether a poll that had no answer may have one at once: the connection failed, and no word came with it, such as when to try again.
+fn is_worth_another(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::BackendUnavailable { .. }) && error.native.is_none()
 }

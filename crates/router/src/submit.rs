@@ -16,6 +16,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     AuditRecord, Dedupe, Gateway, RouteRule,
+    fresh::copy,
     gateway::merge,
     observer::outcome_word,
     open::Held,
@@ -200,6 +201,8 @@ fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32
         Dedupe::Never => None,
         Dedupe::Name => spec.name.clone().map(|value| IdempotencyKey { value, replay: Replay::LiveName }),
     });
+    // A backend that does not answer is sent nothing; with a key an earlier submit may have had its answer.
+    let plan = plan.and_then(|plan| stack.answers().map(|()| plan));
     let plan = if key.is_some() { plan } else { Ok(plan?) };
     let fates = plan.as_ref().map_or(&[][..], |(plan, _)| &plan.fates);
     let listed_from = gateway.scope(ctx).ended_from.unwrap_or_default();
@@ -299,7 +302,7 @@ fn ambiguous(id: BatchId) -> Error {
 /// Sends, settles, answers.
 async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lease, answer: oneshot::Sender<Sent>) {
     let held = gateway.open.hold(entry.clone(), lease);
-    gateway.observer.phase(&entry.backend, entry.phase);
+    gateway.observer.phase(&entry.backend, Phase::Intended);
     let (ctx, stack) = (wish.ctx.clone(), wish.stack.clone());
     let name = wish.new.spec.name.clone();
     let unmapped: Vec<String> = wish.told().iter().map(Fate::to_string).collect();
@@ -363,9 +366,8 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
         }
     } else if let Err(error) = gateway.ledger.may_send(&held.lease()).await {
         return Err(unsent(error));
-    } else {
-        gateway.observer.phase(&entry.backend, Phase::Sending);
     }
+    gateway.observer.phase(&entry.backend, Phase::Sending);
     // The client's deadline is not the work's: no adapter may cut a submit short by it.
     let deadline = (Instant::now() + wish.stack.submit_timeout(&plan)).into_std();
     let ctx = Context { deadline, ..wish.ctx.clone() };
@@ -396,11 +398,6 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
             }
         }
     }
-}
-
-/// The same for another reader; its cause stays with the first.
-fn copy(error: &Error) -> Error {
-    Error { native: error.native.clone(), ..Error::new(error.kind.clone(), &error.message) }
 }
 
 /// Writing the intent took longer than its lease: it may be another replica's by now.

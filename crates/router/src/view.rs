@@ -1,7 +1,8 @@
 //! Showing: one batch, and many.
 //!
 //! What a client sees is the ledger's row, which never goes backwards, with what only the backend's own answer has. A change is durable
-//! before it is shown. A backend that cannot be reached is answered for from what was last seen, for a while, and the client is told.
+//! before it is shown. A backend that cannot be reached is answered for from what was last seen, for a while, and the client is told. Polls of
+//! one batch share one look at it (`fresh`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +11,11 @@ use batchlingua_core::{
     NativeId, NativeIdentity, NativeIds, Notes, Observation, Outcome, Page, Phase, Reply, Result, Revival,
 };
 use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 use crate::{
     Gateway, follow,
+    fresh::{Flight, Keep, Shown, Way},
     gateway::{merge, with_extra},
     logs,
     sightings::span,
@@ -23,6 +26,10 @@ use crate::{
 const ROWS_AT_ONCE: usize = 16;
 /// When to ask again for a batch whose submit has no outcome yet.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long after an end the last lines of a log may still come.
+const SETTLED: Duration = Duration::from_secs(10);
+/// What a look that others wait for has, beyond a call's own time, to write what it saw and the end of a log.
+const AFTER_AN_ANSWER: Duration = Duration::from_secs(30);
 /// Lines of a batch object's log.
 const TAIL: usize = 10;
 
@@ -128,7 +135,7 @@ async fn latest(gateway: &Gateway, shown: Arc<Batch<BatchId>>) -> Arc<Batch<Batc
     }
 }
 
-/// A row as it is to be shown now.
+/// A row as it is to be shown to a poll: what others have seen a moment ago is good enough.
 pub(crate) async fn show(
     gateway: &Arc<Gateway>,
     ctx: &Context,
@@ -136,13 +143,79 @@ pub(crate) async fn show(
     detail: Detail,
 ) -> Result<(Arc<Batch<BatchId>>, Notes)> {
     let notes = Notes { backend: Some(entry.backend.clone()), ..Notes::default() };
+    let (stack, ended) = stack_of(gateway, entry);
+    let Some(native) = there(entry, ended, detail) else { return Ok((entry.batch.clone(), notes)) };
+    let stack = match stack {
+        Ok(stack) if stack.looks.are_shared() => stack,
+        stack => {
+            let shown = ask(gateway, ctx, stack, entry, native, detail).await?;
+            return Ok((shown.batch, Notes { stale_seconds: shown.stale_seconds, ..notes }));
+        }
+    };
+    let angle = stack.looks.angle(ctx, detail, stack.can().caller_credentials);
+    let waiting = match stack.looks.way(native, angle, &entry.batch) {
+        Way::Known(batch) => return Ok((batch, notes)),
+        Way::Wait(waiting) => waiting,
+        Way::Ask(flight, waiting) => {
+            fly(gateway, ctx, stack, entry, detail, flight);
+            waiting
+        }
+    };
+    let shown = waiting.shown().await?;
+    Ok((shown.batch, Notes { stale_seconds: shown.stale_seconds, ..notes }))
+}
+
+/// The same as it is at this moment, for what is to be done with it: the backend is asked, whoever has asked before.
+pub(crate) async fn show_now(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    entry: &Entry,
+    detail: Detail,
+) -> Result<(Arc<Batch<BatchId>>, Notes)> {
+    let notes = Notes { backend: Some(entry.backend.clone()), ..Notes::default() };
+    let (stack, ended) = stack_of(gateway, entry);
+    let Some(native) = there(entry, ended, detail) else { return Ok((entry.batch.clone(), notes)) };
+    let shown = ask(gateway, ctx, stack, entry, native, detail).await?;
+    Ok((shown.batch, Notes { stale_seconds: shown.stale_seconds, ..notes }))
+}
+
+/// Where the batch runs, and whether it has ended for good.
+fn stack_of<'a>(gateway: &'a Gateway, entry: &Entry) -> (Result<&'a Arc<Stack>>, bool) {
     let stack = gateway.stack(&entry.backend);
     let ended = is_over(entry.batch.state, stack.as_ref().ok().copied());
-    let native = match &entry.batch.id.native {
-        Some(native) if entry.phase == Phase::Accepted && !(ended && detail == Detail::State) => native,
-        // Nothing to ask for: it is not there yet, or its end is known.
-        _ => return Ok((entry.batch.clone(), notes)),
-    };
+    (stack, ended)
+}
+
+/// What the backend is asked for; nothing, where the batch is not there yet or all that is asked for is an end that is known.
+fn there(entry: &Entry, ended: bool, detail: Detail) -> Option<&NativeId> {
+    let is_there = entry.phase == Phase::Accepted && !(ended && detail == Detail::State);
+    entry.batch.id.native.as_ref().filter(|_| is_there)
+}
+
+/// Asks for all who wait, in a task of its own: neither the client that came first nor its deadline is theirs.
+fn fly(gateway: &Arc<Gateway>, ctx: &Context, stack: &Arc<Stack>, entry: &Entry, detail: Detail, flight: Flight) {
+    let deadline = (Instant::now() + stack.timeout() + AFTER_AN_ANSWER).into_std();
+    let ctx = Context { deadline, ..ctx.clone() };
+    let (gateway, stack, entry) = (gateway.clone(), stack.clone(), entry.clone());
+    tokio::spawn(async move {
+        let native = entry.batch.id.native.as_ref().expect("only what has an id there is asked for");
+        let shown = ask(&gateway, &ctx, Ok(&stack), &entry, native, detail).await;
+        if let Err(error) = &shown {
+            tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a look that others wait for has failed");
+        }
+        flight.land(shown);
+    });
+}
+
+/// Asks the backend, and writes what is news before it is shown.
+async fn ask(
+    gateway: &Arc<Gateway>,
+    ctx: &Context,
+    stack: Result<&Arc<Stack>>,
+    entry: &Entry,
+    native: &NativeId,
+    detail: Detail,
+) -> Result<Shown> {
     let asked = match stack {
         Ok(stack) => match stack.get(ctx, native, offered(stack, detail)).await {
             Ok(seen) if is_another(stack, entry, &seen) => Err(retired(gateway, entry).await),
@@ -151,28 +224,36 @@ pub(crate) async fn show(
         },
         Err(error) => Err(error),
     };
+    let old = |batch, stale_seconds| Ok(Shown { batch, stale_seconds, keep: None });
     match asked {
         Ok((stack, seen)) => match observe(gateway, ctx, stack, entry, &seen).await {
-            Ok(now) => Ok((merge(&now, seen), notes)),
+            Ok(now) => {
+                let keep = Some(Keep { for_good: is_settled(gateway, stack, &now.batch), row: now.batch.clone() });
+                Ok(Shown { batch: merge(&now, seen), stale_seconds: None, keep })
+            }
             // What cannot be written may not be shown; what was written before may.
             Err(error) if error.kind.retry_after().is_some() => {
                 tracing::warn!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a change cannot be written");
                 let age = span(entry.batch.times.modified, gateway.clock.now()).as_secs();
-                let stale_seconds = Some(u32::try_from(age).unwrap_or(u32::MAX));
-                Ok((entry.batch.clone(), Notes { stale_seconds, ..notes }))
+                old(entry.batch.clone(), Some(u32::try_from(age).unwrap_or(u32::MAX)))
             }
             Err(error) => Err(error),
         },
         Err(error) if matches!(error.kind, ErrorKind::Unsupported { .. }) => Err(error),
-        Err(error) if ended => {
+        Err(error) if stack_of(gateway, entry).1 => {
             tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "an ended batch is shown from the ledger alone");
-            Ok((Arc::new(with_kept_tail(gateway, entry).await?), notes))
+            old(Arc::new(with_kept_tail(gateway, entry).await?), None)
         }
         Err(error) => {
             let (now, stale_seconds) = follow::not_seen(gateway, entry, error).await?;
-            Ok((now.batch, Notes { stale_seconds, ..notes }))
+            old(now.batch, stale_seconds)
         }
     }
+}
+
+/// Whether nothing of the batch changes any more, the last lines of its log included.
+fn is_settled(gateway: &Gateway, stack: &Arc<Stack>, row: &Batch<BatchId>) -> bool {
+    is_over(row.state, Some(stack)) && span(row.times.modified, gateway.clock.now()) >= SETTLED
 }
 
 /// What was seen, in the light of what was asked: the end of a batch that somebody asked to end is that, where its platform has one word for

@@ -14,7 +14,7 @@ use std::{
 };
 
 use batchlingua_core::{Health, Ledger};
-use batchlingua_router::{Access, Gateway, OpenSubmit};
+use batchlingua_router::{Access, BackendView, Gateway, OpenSubmit};
 use batchlingua_wire::{Body, Query};
 use bytes::Bytes;
 use futures_util::stream;
@@ -33,6 +33,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 const EXPLAIN: &str = "/api/explain";
 const OPEN: &str = "/api/submits/open";
+const BACKENDS: &str = "/api/backends";
 
 /// The service of the admin listener.
 #[derive(Clone)]
@@ -119,7 +120,7 @@ impl Inner {
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        let known = ["/health/live", "/health/ready", "/metrics", OPEN, EXPLAIN];
+        let known = ["/health/live", "/health/ready", "/metrics", BACKENDS, OPEN, EXPLAIN];
         if !known.contains(&path) {
             return message_answer(StatusCode::NOT_FOUND, &format!("there is: {}", known.join(", ")));
         }
@@ -136,6 +137,7 @@ impl Inner {
                     json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reason": reason }))
                 }
             },
+            BACKENDS => json_answer(StatusCode::OK, &backends(&self.gateway.backends())),
             OPEN => json_answer(StatusCode::OK, &open_submits(&self.gateway.open_submits())),
             _ => self.metrics().await,
         }
@@ -196,7 +198,11 @@ impl Inner {
 
     async fn metrics(&self) -> Response<Body> {
         let health = tokio::time::timeout(PATIENCE, self.ledger.health()).await;
-        let page = self.metrics.render(matches!(health, Ok(Health::Good)), &self.gateway.open_submits());
+        let page = self.metrics.render(
+            matches!(health, Ok(Health::Good)),
+            &self.gateway.open_submits(),
+            &self.gateway.backends(),
+        );
         let mut response = Response::new(Body::full(page));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
         response
@@ -219,6 +225,14 @@ fn open_submits(open: &[OpenSubmit]) -> Value {
         })
     });
     json!({ "submits": shown.collect::<Vec<_>>() })
+}
+
+/// Which backends answer; for how long one has not, in seconds.
+fn backends(views: &[BackendView]) -> Value {
+    let shown = views.iter().map(|BackendView { name, circuit, away }| {
+        json!({ "name": name.as_str(), "circuit": circuit.as_str(), "away_s": away.map(|away| away.as_secs()) })
+    });
+    json!({ "backends": shown.collect::<Vec<_>>() })
 }
 
 /// Who names text before JSON, or alone, is a person.

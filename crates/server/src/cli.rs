@@ -17,7 +17,8 @@ use crate::{
     config::{Config, Faults},
     demo, descriptors,
     explain::{self, ExplainArgs},
-    logging,
+    ledger::{self, LedgerArgs, Refusal},
+    logging, print,
     server::Server,
 };
 
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Say what would become of a request: who asks what, where it would go, and what would be sent; sends nothing
     Explain(ExplainArgs),
+    /// Look at the ledger, move it to another engine, tidy it, settle what nobody else can tell
+    Ledger(LedgerArgs),
     /// Set a user's password in the password file, or take the user out
     Passwd {
         /// The user
@@ -72,6 +75,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Check { file } => check(&file),
+        Command::Ledger(args) => match ledger::run(args) {
+            Ok(code) => code,
+            Err(Refusal::Config(faults)) => refuse(&faults),
+            Err(Refusal::Other(message)) => fail(format_args!("{message}")),
+        },
         Command::Passwd { name, file, delete } => change_password(&file, &name, delete),
         Command::Serve(args) => with_runtime(serve(args)),
         Command::Explain(args) => with_runtime(explain(args)),
@@ -100,10 +108,7 @@ fn with_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
 
 fn check(file: &Path) -> ExitCode {
     match Config::load(file) {
-        Ok(config) => {
-            println!("{}: ok\n{}", file.display(), config.summary());
-            ExitCode::SUCCESS
-        }
+        Ok(config) => print::line(&format!("{}: ok\n{}", file.display(), config.summary())),
         Err(faults) => refuse(&faults),
     }
 }
@@ -127,8 +132,7 @@ fn change_password(file: &Path, name: &str, delete: bool) -> ExitCode {
     match changed {
         Ok(()) => {
             let done = if delete { "has no password any more" } else { "has a new password" };
-            println!("{}: '{name}' {done}", file.display());
-            ExitCode::SUCCESS
+            print::line(&format!("{}: '{name}' {done}", file.display()))
         }
         Err(fault) => fail(format_args!("{fault}")),
     }

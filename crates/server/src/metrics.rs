@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{Action, BackendName, BatchState, ListenerName, Phase};
-use batchlingua_router::OpenSubmit;
+use batchlingua_router::{BackendView, CircuitState, OpenSubmit};
 use batchlingua_wire::Dialect;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
@@ -38,6 +38,7 @@ pub struct Metrics {
     states: Family<StateLabels, Counter>,
     refused_logins: Family<RefusedLabels, Counter>,
     open_submits: Family<OpenLabels, Gauge>,
+    circuits: Family<CircuitLabels, Gauge>,
     ledger_up: Gauge,
 }
 
@@ -89,6 +90,12 @@ struct PhaseLabels {
 struct OpenLabels {
     backend: Backend,
     whereabouts: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CircuitLabels {
+    backend: Backend,
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -156,6 +163,7 @@ impl Metrics {
             states: Family::default(),
             refused_logins: Family::default(),
             open_submits: Family::default(),
+            circuits: Family::default(),
             ledger_up: Gauge::default(),
         };
         metrics.register();
@@ -188,6 +196,11 @@ impl Metrics {
             "open_submits",
             "Submits without an outcome, by where they stand; those left_to_people wait for an operator",
             self.open_submits.clone(),
+        );
+        r.register(
+            "backend_circuit",
+            "1 for the state in which a backend's circuit is: closed, half_open or open (it does not answer and is only probed)",
+            self.circuits.clone(),
         );
         r.register("ledger_up", "Whether the ledger takes writes", self.ledger_up.clone());
     }
@@ -234,12 +247,19 @@ impl Metrics {
     }
 
     /// All that was counted, as text. What is asked for at this moment is told by the caller.
-    pub fn render(&self, ledger_up: bool, open: &[OpenSubmit]) -> String {
+    pub fn render(&self, ledger_up: bool, open: &[OpenSubmit], backends: &[BackendView]) -> String {
         self.ledger_up.set(ledger_up.into());
         self.open_submits.clear();
         for OpenSubmit { entry, whereabouts } in open {
             let labels = OpenLabels { backend: Backend(entry.backend.clone()), whereabouts: whereabouts.as_str() };
             self.open_submits.get_or_create(&labels).inc();
+        }
+        self.circuits.clear();
+        for BackendView { name, circuit, .. } in backends {
+            for state in CircuitState::ALL {
+                let labels = CircuitLabels { backend: Backend(name.clone()), state: state.as_str() };
+                self.circuits.get_or_create(&labels).set((state == *circuit).into());
+            }
         }
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("writing to a String does not fail");
@@ -289,10 +309,10 @@ mod tests {
     #[test]
     fn a_submit_that_has_got_its_outcome_is_counted_no_more() {
         let metrics = Metrics::new(&[]);
-        metrics.render(true, &[open(Whereabouts::LookedFor), open(Whereabouts::LookedFor)]);
-        let page = metrics.render(true, &[open(Whereabouts::LookedFor)]);
+        metrics.render(true, &[open(Whereabouts::LookedFor), open(Whereabouts::LookedFor)], &[]);
+        let page = metrics.render(true, &[open(Whereabouts::LookedFor)], &[]);
         assert!(page.contains("open_submits{backend=\"here\",whereabouts=\"looked_for\"} 1\n"), "{page}");
-        let page = metrics.render(true, &[]);
+        let page = metrics.render(true, &[], &[]);
         assert!(!page.contains("looked_for\""), "{page}");
     }
 
@@ -306,7 +326,8 @@ mod tests {
         metrics.state(&backend, BatchState::Running);
         metrics.connections("main").opened();
         metrics.refused_login(&"main".into(), "livy", "wrong");
-        let page = metrics.render(true, &[open(Whereabouts::LeftToPeople)]);
+        let away = BackendView { name: backend, circuit: CircuitState::Open, away: Some(Duration::from_secs(1)) };
+        let page = metrics.render(true, &[open(Whereabouts::LeftToPeople)], &[away]);
         for line in [
             "batchlingua_build_info{version=",
             "batchlingua_requests_total{dialect=\"livy\",operation=\"submit\",status=\"201\"} 1\n",
@@ -319,6 +340,8 @@ mod tests {
             "batchlingua_batch_states_total{backend=\"here\",state=\"running\"} 1\n",
             "batchlingua_refused_logins_total{listener=\"main\",dialect=\"livy\",why=\"wrong\"} 1\n",
             "batchlingua_open_submits{backend=\"here\",whereabouts=\"left_to_people\"} 1\n",
+            "batchlingua_backend_circuit{backend=\"here\",state=\"open\"} 1\n",
+            "batchlingua_backend_circuit{backend=\"here\",state=\"closed\"} 0\n",
             "batchlingua_ledger_up 1\n",
             "# EOF\n",
         ] {
@@ -330,7 +353,7 @@ mod tests {
     fn a_word_from_outside_becomes_no_label() {
         let metrics = Metrics::new(&[]);
         metrics.request("livy", "/batches/ana's secret", 200, Duration::ZERO);
-        let page = metrics.render(true, &[]);
+        let page = metrics.render(true, &[], &[]);
         assert!(page.contains("operation=\"other\"") && !page.contains("ana"), "{page}");
     }
 }

@@ -248,7 +248,10 @@ async fn enter_uploads(dir: PathBuf) -> Option<InUse> {
 }
 
 async fn open_ledger(config: LedgerConfig) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
-    let options = batchlingua_ledger::Options { first_ordinal: config.first_ordinal, ..Default::default() };
+    let LedgerConfig { first_ordinal, cache_rows, timeout, connections: readers, .. } = config;
+    let (cache_entries, list_rows) = (cache_rows, cache_rows);
+    let options =
+        batchlingua_ledger::Options { first_ordinal, cache_entries, list_rows, timeout, readers, ..Default::default() };
     let give_up = tokio::time::Instant::now() + LAST_HOLDER;
     let mut is_told = false;
     loop {

@@ -32,7 +32,7 @@ pub use request::Asked;
 pub use tls::Authority;
 
 use reply::Ending;
-use request::Reader;
+pub(crate) use request::Reader;
 
 type Handler = Arc<dyn Fn(Asked) -> BoxFuture<'static, Reply> + Send + Sync>;
 

@@ -81,6 +81,8 @@ impl Config {
         }
         if let Some((kind, address)) = self.upstream {
             let _ = writeln!(text, "\n[backend.there]\nkind = {kind:?}\nurl = \"http://{address}\"");
+            // What a recording shows next is shown by the next look at it.
+            let _ = writeln!(text, "freshness = \"0s\"");
             text.push_str(&self.more);
             return text;
         }

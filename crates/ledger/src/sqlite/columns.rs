@@ -1,9 +1,13 @@
 //! A row as columns, and back.
 //!
 //! The lists of names here are the only ones: each statement is made of them, and values are given and read in their order. What a row
-//! keeps for life comes first, what may change after it, so that an update writes only the latter.
+//! keeps for life comes first, what may change after it. An update writes only what has changed: a column that is named costs SQLite every
+//! index that it is part of, whether its value is another one or not.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use batchlingua_core::{
     App, Batch, BatchId, BatchState, DialectName, Entry, Holder, KeyClaim, Marker, Millis, Phase, Principal, Replay,
@@ -11,15 +15,15 @@ use batchlingua_core::{
 };
 use rusqlite::{
     Row as Sql,
-    types::{FromSql, Value},
+    types::{FromSql, ToSqlOutput, Value, ValueRef},
 };
 
-use super::{
-    from_json,
+use super::{from_json, unreadable};
+use crate::{
+    LedgerError,
+    row::Row,
     stored::{kind_of, kind_word, spec_of, spec_text},
-    unreadable,
 };
-use crate::{LedgerError, row::Row};
 
 const FIXED: &[&str] = &[
     "backend",
@@ -74,30 +78,39 @@ pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     format!("INSERT INTO batches ({}, {}) VALUES ({places})", FIXED.join(", "), MOVING.join(", "))
 });
 
-/// The row's number is the last value.
-pub(super) static UPDATE: LazyLock<String> =
-    LazyLock::new(|| format!("UPDATE batches SET {} = ? WHERE row = ?", MOVING.join(" = ?, ")));
+/// A value to be written, borrowed from its row where it can be.
+pub(super) type Given<'a> = ToSqlOutput<'a>;
+
+/// Writes those of [`MOVING`] that have these places; the row's number is the last value.
+pub(super) fn update(places: &[usize]) -> String {
+    let mut sql = String::with_capacity(160);
+    for (n, place) in places.iter().enumerate() {
+        let lead = if n == 0 { "UPDATE batches SET " } else { ", " };
+        write!(sql, "{lead}{} = ?", MOVING[*place]).expect("memory takes text");
+    }
+    sql + " WHERE row = ?"
+}
 
 pub(super) static BY_ROW: LazyLock<String> = LazyLock::new(|| format!("SELECT {} FROM batches WHERE row = ?", *ALL));
 
 /// The values of [`FIXED`].
-pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
+pub(super) fn fixed(row: &Row) -> Result<[Given<'_>; FIXED.len()], LedgerError> {
     let (entry, batch) = (&row.entry, row.batch());
     let principal = row.principal.as_ref().or(batch.owner.as_ref());
-    Ok(vec![
+    Ok([
         text(entry.backend.as_str()),
         optional(entry.dialect.as_ref().map(DialectName::as_str)),
         optional(row.listener.as_ref().map(|listener| listener.as_str())),
         optional(row.principal.as_ref().map(|principal| &*principal.name)),
-        Value::Integer(principal.is_some_and(|principal| principal.verified).into()),
+        integer(principal.is_some_and(|principal| principal.verified)),
         optional(batch.owner.as_ref().map(|owner| &*owner.name)),
         optional(batch.project.as_ref().map(|project| project.as_str())),
         optional(batch.spec.queue.as_deref()),
         optional(batch.spec.name.as_deref()),
         text(kind_word(batch.spec.kind)),
         optional(entry.marker.name.as_deref()),
-        text(serde_json::to_string(&*entry.unmapped).map_err(from_json)?),
-        text(spec_text(&batch.spec).map_err(from_json)?),
+        made(serde_json::to_string(&*entry.unmapped).map_err(from_json)?),
+        made(spec_text(&batch.spec).map_err(from_json)?),
         text(batch.spec.title()),
         text(batch.spec.program()),
         optional(batch.user()),
@@ -105,32 +118,32 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
 }
 
 /// The values of [`MOVING`].
-pub(super) fn moving(row: &Row) -> Vec<Value> {
+pub(super) fn moving(row: &Row) -> [Given<'_>; MOVING.len()] {
     let (entry, batch) = (&row.entry, row.batch());
-    vec![
-        text(batch.id.uuid.to_string()),
+    [
+        made(batch.id.uuid.to_string()),
         time(batch.times.created),
-        Value::Integer(row.revision.cast_signed()),
-        Value::Integer(batch.id.ordinal.into()),
+        integer(row.revision.cast_signed()),
+        integer(batch.id.ordinal),
         optional(batch.id.native.as_ref().map(|native| native.as_str())),
         optional(row.key.as_ref().map(|key| key.value.as_str())),
-        row.key.as_ref().map_or(Value::Null, |key| Value::Blob(key.fingerprint.to_vec())),
+        row.key.as_ref().map_or(NULL, |key| Given::Borrowed(ValueRef::Blob(&key.fingerprint))),
         text(entry.phase.as_str()),
         optional(row.holder.as_ref().map(|holder| &*holder.0)),
-        Value::Integer(row.fence.cast_signed()),
-        row.lease_until.map_or(Value::Null, time),
+        integer(row.fence.cast_signed()),
+        row.lease_until.map_or(NULL, time),
         text(batch.state.as_str()),
-        Value::Integer(batch.attempt.into()),
-        Value::Integer(batch.cancel_asked.into()),
-        batch.times.started.map_or(Value::Null, time),
-        batch.times.ended.map_or(Value::Null, time),
+        integer(batch.attempt),
+        integer(batch.cancel_asked),
+        batch.times.started.map_or(NULL, time),
+        batch.times.ended.map_or(NULL, time),
         time(batch.times.modified),
         optional(batch.app.id.as_deref()),
         optional(batch.app.url.as_deref()),
         optional(batch.app.driver_log_url.as_deref()),
         optional(batch.diagnostic.as_deref()),
         optional(entry.refusal.as_deref()),
-        text(hidden_text(&row.hidden)),
+        made(hidden_text(&row.hidden)),
     ]
 }
 
@@ -236,16 +249,26 @@ impl Cells<'_> {
     }
 }
 
-fn text(text: impl Into<String>) -> Value {
-    Value::Text(text.into())
+const NULL: Given<'static> = Given::Borrowed(ValueRef::Null);
+
+fn text(text: &str) -> Given<'_> {
+    Given::Borrowed(ValueRef::Text(text.as_bytes()))
 }
 
-fn optional(given: Option<&str>) -> Value {
-    given.map_or(Value::Null, text)
+fn made(text: String) -> Given<'static> {
+    Given::Owned(Value::Text(text))
 }
 
-fn time(time: Millis) -> Value {
-    Value::Integer(time.0)
+fn optional(given: Option<&str>) -> Given<'_> {
+    given.map_or(NULL, text)
+}
+
+fn integer(number: impl Into<i64>) -> Given<'static> {
+    Given::Borrowed(ValueRef::Integer(number.into()))
+}
+
+fn time(time: Millis) -> Given<'static> {
+    integer(time.0)
 }
 
 /// A dialect in the list of those that do not see a row, as it stands there and as it is looked for: `|livy||kylin|`.

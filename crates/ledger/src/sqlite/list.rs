@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{Filter, ListQuery, Millis, Order, Scope, SortKey, Uuid, Window};
+use batchlingua_core::{Filter, ListQuery, Millis, Order, RowId, Scope, SortKey, Uuid, Window};
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::{
     columns::hidden_mark,
-    stored::kind_word,
-    tx::{one, rows},
+    tx::{self, all, one, rows},
+    unreadable,
 };
-use crate::{LedgerError, row::Row};
-
-/// A page of rows, and how many there are in all.
-pub(super) struct Listed {
-    pub(super) rows: Vec<Arc<Row>>,
-    pub(super) total: u64,
-}
+use crate::{
+    LedgerError,
+    cache::Cache,
+    kept::{Count, Floors},
+    row::Row,
+    stored::kind_word,
+};
 
 /// Conditions that must all hold, with their values in the order of their places.
 struct Where {
@@ -53,18 +53,43 @@ fn places(n: usize) -> String {
     vec!["?"; n].join(", ")
 }
 
+/// The rows of a window: found by an index, and read only where the cache has not just this version of them.
 pub(super) fn page(
     connection: &Connection,
+    cache: &Cache,
     query: &ListQuery,
     scope: &Scope,
     now: Millis,
-) -> Result<Listed, LedgerError> {
-    let mut condition = listed(scope);
-    narrow(&mut condition, &query.filter);
-    let count = format!("SELECT count(*) FROM batches WHERE {}", condition.sql);
-    let total: i64 = one(connection, &count, params_from_iter(&condition.values))?.unwrap_or_default();
-    let rows = shown(connection, condition, query.order, query.window, now)?;
-    Ok(Listed { rows, total: total.cast_unsigned() })
+) -> Result<Vec<Arc<Row>>, LedgerError> {
+    let (sql, values) = window(matching(query, scope), query.order, query.window, now);
+    let found: Vec<i64> = all(connection, &format!("SELECT row FROM batches WHERE {sql}"), params_from_iter(values))?;
+    let mut rows = Vec::with_capacity(found.len());
+    for row in found.into_iter().map(RowId) {
+        let revision: Option<i64> = one(connection, "SELECT revision FROM batches WHERE row = ?", [row.0])?;
+        let known = revision.and_then(|revision| cache.exactly(row, revision.cast_unsigned()));
+        rows.extend(known.map_or_else(|| tx::get(connection, row), |known| Ok(Some(known)))?);
+    }
+    Ok(rows)
+}
+
+/// How many there are in all.
+pub(super) fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
+    let (condition, asked) = (matching(query, scope), Floors::of(query, scope));
+    let least = |floor: Option<Millis>, column| floor.map_or("NULL".to_owned(), |_| format!("min({column})"));
+    let sql = format!(
+        "SELECT count(*), {}, {}, {} FROM batches WHERE {}",
+        least(asked.ended, "ended"),
+        least(asked.created, "created"),
+        least(asked.modified, "modified"),
+        condition.sql
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(unreadable)?;
+    let read = statement.query_row(params_from_iter(condition.values), |sql| {
+        let time = |at| sql.get::<_, Option<i64>>(at).map(|time| time.map(Millis));
+        let least = Floors { ended: time(1)?, created: time(2)?, modified: time(3)? };
+        Ok(Count { total: sql.get::<_, i64>(0)?.cast_unsigned(), least })
+    });
+    read.map_err(unreadable)
 }
 
 /// The newest batch of that name that the scope lists.
@@ -73,29 +98,31 @@ pub(super) fn newest_named(
     name: &str,
     scope: &Scope,
 ) -> Result<Option<Arc<Row>>, LedgerError> {
-    let mut condition = listed(scope);
+    let mut condition = listed(scope, Some(name));
     condition.and_text("name = ?", Some(name));
     let newest = Order { key: SortKey::Created, descending: true };
-    let found = shown(connection, condition, newest, Window { from: 0, size: 1 }, Millis::default())?;
-    Ok(found.into_iter().next())
+    let (sql, values) = window(condition, newest, Window { from: 0, size: 1 }, Millis::default());
+    Ok(rows(connection, &sql, params_from_iter(values))?.into_iter().next())
 }
 
-fn shown(
-    connection: &Connection,
-    condition: Where,
-    order: Order,
-    window: Window,
-    now: Millis,
-) -> Result<Vec<Arc<Row>>, LedgerError> {
+fn matching(query: &ListQuery, scope: &Scope) -> Where {
+    let mut condition = listed(scope, query.filter.name.as_deref());
+    narrow(&mut condition, &query.filter);
+    condition
+}
+
+/// The condition with its order and limit.
+fn window(condition: Where, order: Order, window: Window, now: Millis) -> (String, Vec<Value>) {
     let sql = format!("{} ORDER BY {} LIMIT ? OFFSET ?", condition.sql, order_by(order));
     let signed = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     // Only how long a batch has run depends on when that is asked.
     let now = matches!(order.key, SortKey::Duration | SortKey::Lifetime).then_some(Value::Integer(now.0));
-    let values = condition.values.into_iter().chain(now).chain([signed(window.size), signed(window.from)]);
-    rows(connection, &sql, params_from_iter(values))
+    let limits = [signed(window.size), signed(window.from)];
+    (sql, condition.values.into_iter().chain(now).chain(limits).collect())
 }
 
-fn listed(scope: &Scope) -> Where {
+/// What lists in this scope have; of one name, if they are asked for no others.
+fn listed(scope: &Scope, name: Option<&str>) -> Where {
     let mut condition = Where { sql: "phase = 'accepted'".to_owned(), values: Vec::new() };
     condition.and("instr(hidden, ?) = 0", [Value::from(hidden_mark(&scope.dialect))]);
     if let Some(backends) = &scope.backends {
@@ -107,9 +134,14 @@ fn listed(scope: &Scope) -> Where {
     }
     if let Some(from) = scope.ended_from {
         // Two searches of an index rather than a look at every batch that has ended within the retention.
-        let recent =
-            "row IN (SELECT row FROM batches WHERE ended IS NULL UNION ALL SELECT row FROM batches WHERE ended >= ?)";
-        condition.and(recent, [Value::Integer(from.0)]);
+        let (of, name) = match name {
+            Some(name) => ("name = ? AND ", Some(Value::from(name.to_owned()))),
+            None => ("", None),
+        };
+        let recent = format!(
+            "row IN (SELECT row FROM batches WHERE {of}ended IS NULL UNION ALL SELECT row FROM batches WHERE {of}ended >= ?)"
+        );
+        condition.and(&recent, name.clone().into_iter().chain(name).chain([Value::Integer(from.0)]));
     }
     condition
 }
@@ -178,10 +210,9 @@ mod tests {
     use super::{super::tests::plan, *};
 
     fn plans(query: &ListQuery, scope: &Scope) -> (String, String) {
-        let mut condition = listed(scope);
-        narrow(&mut condition, &query.filter);
+        let condition = matching(query, scope);
         let count = plan(&format!("SELECT count(*) FROM batches WHERE {}", condition.sql));
-        (count, plan(&format!("SELECT * FROM batches WHERE {} ORDER BY {}", condition.sql, order_by(query.order))))
+        (count, plan(&format!("SELECT row FROM batches WHERE {} ORDER BY {}", condition.sql, order_by(query.order))))
     }
 
     #[test]

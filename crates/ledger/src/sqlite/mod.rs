@@ -1,21 +1,29 @@
 //! The ledger of one process: one SQLite file.
 //!
 //! One thread writes, two read (one for single rows, one for lists, so that a long list keeps no poll waiting), and async callers reach
-//! them by channels. Hot rows are answered from memory and reach no thread at all; so are sights that show nothing new.
+//! them by channels. Hot rows are answered from memory and reach no thread at all; so are sights that show nothing new, and lists that are
+//! asked for again.
 
 mod columns;
 mod file;
+mod files;
 mod list;
 mod reader;
 mod schema;
-mod stored;
 mod tx;
 mod writer;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use batchlingua_core::{
@@ -24,17 +32,33 @@ use batchlingua_core::{
 };
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use self::{reader::Reader, tx::Tx, writer::Writer};
+pub(crate) use self::files::Files;
+use self::{
+    reader::Reader,
+    tx::Tx,
+    writer::{Gate, Writer},
+};
 use crate::{
     LedgerError, Options,
     cache::Cache,
+    kept::{Answer, Count, Lists},
     row::{Id, Row},
     rules::{Draft, Rules, advanced, is_reused, needs_asking},
     view,
 };
 
 /// How many prepared statements a connection keeps: all that there are but the rarer lists.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
+
+/// How long a write waits for another program that has locked the file: a person with a shell, or a copy that is made.
+const LOCKED: Duration = Duration::from_secs(2);
+
+/// KiB of pages that the writer keeps: new ids go to pages all over a large file, which are else read again for each.
+const PAGES_KIB: i64 = 16 << 10;
+
+/// Pages in the write-ahead log before they are brought home. A page that many commits change is then brought home once for all of them, and what
+/// a crash leaves to be read at start is still small (16 MiB).
+const CHECKPOINT: i64 = 4_000;
 
 /// The readers are dropped before the writer, whose connection tidies the files up when it is the last.
 pub(crate) struct SqliteLedger {
@@ -42,6 +66,8 @@ pub(crate) struct SqliteLedger {
     lists: Reader,
     writer: Writer,
     cache: Arc<Cache>,
+    kept: Arc<Lists>,
+    gate: Arc<Gate>,
     rules: Arc<Rules>,
 }
 
@@ -60,11 +86,15 @@ impl SqliteLedger {
             Reader::start(name, connection).map_err(LedgerError::io(path))
         };
         let cache = Arc::new(Cache::new(options.cache_entries));
+        let (kept, gate) = (Arc::new(Lists::new(options.list_rows)), Arc::new(Gate::default()));
         Ok(Self {
             points: reader("ledger-rows")?,
             lists: reader("ledger-lists")?,
-            writer: Writer::start(connection, lock, cache.clone(), options.group).map_err(LedgerError::io(path))?,
+            writer: Writer::start(connection, lock, (cache.clone(), kept.clone(), gate.clone()), options.group)
+                .map_err(LedgerError::io(path))?,
             cache,
+            kept,
+            gate,
             rules: Arc::new(Rules::of_one_process(options)),
         })
     }
@@ -245,9 +275,11 @@ impl Ledger for SqliteLedger {
     }
 
     async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>> {
-        let (query, scope, now) = (query.clone(), scope.clone(), self.rules.clock.now());
-        let read = self.lists.run(move |connection| list::page(connection, &query, &scope, now)).await?;
-        Ok(Page { rows: self.newest(read.rows), total: Some(read.total), next: None })
+        let answer = match self.kept.get(query, scope) {
+            Some(answer) => answer,
+            None => self.read_page(query.clone(), scope.clone()).await?,
+        };
+        Ok(Page { rows: self.cache.newest(&answer.rows), total: Some(answer.total), next: None })
     }
 
     async fn kept_log(&self, row: RowId) -> Result<Option<KeptLog>> {
@@ -278,12 +310,52 @@ impl Ledger for SqliteLedger {
         Ok(self.newest(read))
     }
 
+    /// A store that did not take writes is tried anew: while nobody submits, nobody else would notice that it does again.
     async fn health(&self) -> Health {
+        if self.writer.health() != Health::Good {
+            for remove in [false, true] {
+                if self.write(move |_, tx| tx.probe(remove)).await.is_err() {
+                    break;
+                }
+            }
+        }
         self.writer.health()
     }
 }
 
 impl SqliteLedger {
+    /// A list that is not kept yet, or not any more.
+    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
+        let (cache, kept, gate) = (self.cache.clone(), self.kept.clone(), self.gate.clone());
+        let now = self.rules.clock.now();
+        let read = move |connection: &Connection| {
+            // Whoever waited before this one may have asked the same.
+            if let Some(answer) = kept.get(&query, &scope) {
+                return Ok(answer);
+            }
+            let reading = {
+                let _gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
+                // The snapshot begins with the first look.
+                tx::one::<i64>(connection, "SELECT value FROM counters WHERE name = 'ordinal'", [])?;
+                kept.begin()
+            };
+            let rows = list::page(connection, &cache, &query, &scope, now)?;
+            let is_whole = query.window.from == 0 && (rows.len() as u64) < query.window.size;
+            let mut count = is_whole.then(|| Count::of(&rows));
+            if count.is_none() && !kept.counts(&query, &scope) {
+                count = Some(list::count(connection, &query, &scope)?);
+            }
+            match kept.learn(&reading, (&query, &scope), &rows, count) {
+                Some(answer) => Ok(answer),
+                None => {
+                    let total = list::count(connection, &query, &scope)?.total;
+                    Ok(Answer { rows, total })
+                }
+            }
+        };
+        self.lists.run(read).await
+    }
+
     async fn entries(&self, rows: impl Iterator<Item = RowId>) -> Result<Vec<Entry>> {
         Ok(self.known(rows).await?.into_iter().flatten().map(|row| row.entry.clone()).collect())
     }
@@ -299,11 +371,20 @@ fn connect(path: &Path, migrations: &[&str]) -> Result<Connection, LedgerError> 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // SQLite is content to read what it may not write.
+    if connection.is_readonly("main").map_err(failed)? {
+        return Err(LedgerError::open(path, "it may not be written"));
+    }
     let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |mode| mode.get::<_, String>(0));
     if mode.map_err(failed)? != "wal" {
         return Err(LedgerError::open(path, "its file system has no shared memory, which SQLite's WAL mode needs"));
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -PAGES_KIB).map_err(failed)?;
+    // What a savepoint could have to undo is small: no file for it.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
+    connection.busy_timeout(LOCKED).map_err(failed)?;
     let from = schema::migrate(&mut connection, migrations).map_err(failed)?;
     if from > 0 && from < migrations.len() {
         tracing::info!(from, to = migrations.len(), "the ledger was brought to a newer schema version");

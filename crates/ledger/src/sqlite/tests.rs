@@ -16,15 +16,15 @@ use tempfile::TempDir;
 use super::{SqliteLedger, schema};
 use crate::{LedgerError, Options, rules::Draft};
 
-fn database(dir: &TempDir) -> PathBuf {
+pub(super) fn database(dir: &TempDir) -> PathBuf {
     dir.path().join("ledger.db")
 }
 
-fn opened(dir: &TempDir, group: usize) -> SqliteLedger {
+pub(super) fn opened(dir: &TempDir, group: usize) -> SqliteLedger {
     SqliteLedger::open(&database(dir), &Options { group, ..Options::default() }).expect("a new ledger opens")
 }
 
-fn intent(number: u128) -> NewIntent {
+pub(super) fn intent(number: u128) -> NewIntent {
     NewIntent {
         marker: Marker { uuid: Uuid::from_u128(number), name: None },
         backend: "here".into(),
@@ -41,16 +41,16 @@ fn intent(number: u128) -> NewIntent {
     }
 }
 
-fn scope() -> Scope {
+pub(super) fn scope() -> Scope {
     Scope { dialect: "livy".into(), backends: None, projects: None, unscoped: true, ended_from: None }
 }
 
-async fn is_there(ledger: &SqliteLedger, number: u128) -> bool {
+pub(super) async fn is_there(ledger: &SqliteLedger, number: u128) -> bool {
     let wanted = BatchRef::Uuid(Uuid::from_u128(number));
     ledger.find(&wanted, &scope()).await.expect("rows are read").is_some()
 }
 
-fn rows_in(dir: &TempDir) -> i64 {
+pub(super) fn rows_in(dir: &TempDir) -> i64 {
     let connection = Connection::open(database(dir)).expect("it is a database");
     connection.query_row("SELECT count(*) FROM batches", [], |row| row.get(0)).expect("there is a count")
 }
@@ -224,7 +224,7 @@ async fn rows_of_the_first_version_are_found_by_what_it_did_not_know() {
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     };
     let written = columns().expect("they are there");
-    let back = "DROP INDEX nondescript; ALTER TABLE batches DROP COLUMN title; ALTER TABLE batches DROP COLUMN program; \
+    let back = "DROP INDEX nondescript; DROP INDEX batches_by_change; ALTER TABLE batches DROP COLUMN title; ALTER TABLE batches DROP COLUMN program; \
                 ALTER TABLE batches DROP COLUMN user; PRAGMA user_version = 1";
     let connection = Connection::open(database(&dir)).expect("it is a database");
     connection.execute_batch(back).expect("that was the first version");
@@ -248,7 +248,7 @@ async fn rows_of_the_second_version_give_their_numbers_up_like_later_ones() {
     ledger.bind(&"here".into(), &old).await.expect("the ledger binds");
     drop(ledger);
     let connection = Connection::open(database(&dir)).expect("it is a database");
-    let back = "DROP INDEX nondescript; PRAGMA user_version = 2";
+    let back = "DROP INDEX nondescript; DROP INDEX batches_by_change; PRAGMA user_version = 2";
     connection.execute_batch(back).expect("that was the second version");
     drop(connection);
     let ledger = opened(&dir, 1);

@@ -1,17 +1,18 @@
 //! The rules' [`Table`] over one SQLite transaction. What it changes is noted, so that the cache can be told once it is durable.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use batchlingua_core::{BackendName, DialectName, Holder, KeptLog, Millis, RowId};
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Params, params, params_from_iter,
-    types::{FromSql, Value},
-};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, params, params_from_iter, types::FromSql};
 
-use super::{columns, unreadable, unwritable};
+use super::{
+    columns::{self, Given},
+    unreadable, unwritable,
+};
 use crate::{
     LedgerError,
-    cache::Changes,
+    cache::{Cache, Changes},
+    kept::Moved,
     row::{Id, Row},
     table::Table,
 };
@@ -25,8 +26,10 @@ mod search {
     pub(super) const LIVE_NAMED: &str =
         "name = ? AND principal = ? AND phase NOT IN ('refused', 'failed') AND ended IS NULL
         AND cancel_asked = 0 ORDER BY +row DESC LIMIT 1";
-    pub(super) const NAME_HELD: &str = "name = ?1 AND phase NOT IN ('refused', 'failed')
-        AND (dialect IS NULL OR dialect = ?2) AND instr(hidden, ?3) = 0 AND (ended IS NULL OR ended >= ?4)";
+    /// However many batches of the name there were: only those that live or have just ended are looked at.
+    pub(super) const NAME_HELD: &str = "row IN (SELECT row FROM batches WHERE name = ?1 AND ended IS NULL
+        UNION ALL SELECT row FROM batches WHERE name = ?1 AND ended >= ?4) AND phase NOT IN ('refused', 'failed')
+        AND (dialect IS NULL OR dialect = ?2) AND instr(hidden, ?3) = 0";
     pub(super) const MARKED: &str = "phase IN ('intended', 'sending', 'ambiguous') AND backend = ? AND marker_name = ?";
     pub(super) const CLAIMABLE: &str = "phase IN ('intended', 'sending', 'ambiguous')
         AND (coalesce(lease_until, 0) <= ?1 OR (?2 IS NOT NULL AND holder IS NOT ?2)) ORDER BY +row LIMIT ?3";
@@ -38,31 +41,99 @@ mod search {
     pub(super) const ID: &str = "kind = ? AND text = ? AND space = ?";
 }
 
-/// One transaction.
+/// Bytes of a probe.
+const PROBE: usize = 64 << 10;
+
+/// Rows as a transaction has left them; `None`: it has removed them.
+pub(super) type Left = HashMap<RowId, Option<Arc<Row>>>;
+
+/// One job's part of a transaction. A row that the job or one before it has changed is as they left it. Any other is as the cache has it: nobody
+/// else writes here, and each commit is published before the next transaction begins.
 pub(super) struct Tx<'c> {
     pub(super) connection: &'c Connection,
-    pub(super) changes: Changes,
+    cache: &'c Cache,
+    earlier: &'c Left,
+    own: Vec<(RowId, Option<Arc<Row>>)>,
+    changes: Changes,
+    moved: Vec<Moved>,
+    wrote: bool,
 }
 
-impl<'c> Tx<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, changes: Changes::default() }
+/// What the jobs of a transaction have changed.
+#[derive(Default)]
+pub(super) struct Done {
+    left: Left,
+    pub(super) changes: Changes,
+    pub(super) moved: Vec<Moved>,
+    /// Whether the store was asked to write anything, which is what its health is told by.
+    pub(super) wrote: bool,
+}
+
+/// The same of one job.
+pub(super) struct Part {
+    own: Vec<(RowId, Option<Arc<Row>>)>,
+    changes: Changes,
+    moved: Vec<Moved>,
+    wrote: bool,
+}
+
+impl Done {
+    /// The next job's part, over the same connection.
+    pub(super) fn begin<'c>(&'c self, connection: &'c Connection, cache: &'c Cache) -> Tx<'c> {
+        let (own, changes, moved, wrote) = Default::default();
+        Tx { connection, cache, earlier: &self.left, own, changes, moved, wrote }
     }
 
-    fn write(&self, sql: &str, values: impl Params) -> Result<(), LedgerError> {
+    pub(super) fn add(&mut self, mut part: Part) {
+        self.left.extend(part.own);
+        self.changes.rows.append(&mut part.changes.rows);
+        self.changes.removed.append(&mut part.changes.removed);
+        self.changes.ids.append(&mut part.changes.ids);
+        self.moved.append(&mut part.moved);
+        self.wrote |= part.wrote;
+    }
+}
+
+impl Tx<'_> {
+    pub(super) fn end(self) -> Part {
+        let Self { own, changes, moved, wrote, .. } = self;
+        Part { own, changes, moved, wrote }
+    }
+
+    /// Something of the size of a few submits is written and removed again, to see whether the store takes writes. Row 0 is no batch's.
+    pub(super) fn probe(&mut self, remove: bool) -> Result<(), LedgerError> {
+        match remove {
+            true => self.write("DELETE FROM kept_logs WHERE row = 0", []),
+            false => self.keep_log(RowId(0), &KeptLog { from: 0, total: 0, lines: vec![" ".repeat(PROBE)] }),
+        }
+    }
+
+    fn write(&mut self, sql: &str, values: impl Params) -> Result<(), LedgerError> {
+        self.wrote = true;
         prepared(self.connection, sql).map_err(unwritable)?.execute(values).map(drop).map_err(unwritable)
     }
 
-    fn note(&mut self, row: Row) -> Arc<Row> {
+    fn note(&mut self, was: Option<Arc<Row>>, row: Row) -> Arc<Row> {
         let row = Arc::new(row);
         self.changes.rows.push(row.clone());
+        self.own.push((row.id(), Some(row.clone())));
+        self.moved.extend(Moved::of(was, Some(row.clone())));
         row
     }
 }
 
 impl Table for Tx<'_> {
     fn get(&mut self, row: RowId) -> Result<Option<Arc<Row>>, LedgerError> {
-        get(self.connection, row)
+        if let Some((_, own)) = self.own.iter().rev().find(|(own, _)| *own == row) {
+            return Ok(own.clone());
+        }
+        if let Some(left) = self.earlier.get(&row) {
+            return Ok(left.clone());
+        }
+        match self.cache.get(row) {
+            Some(row) => Ok(Some(row)),
+            None => get(self.connection, row),
+        }
     }
 
     fn whose(&mut self, id: &Id) -> Result<Option<RowId>, LedgerError> {
@@ -107,10 +178,8 @@ impl Table for Tx<'_> {
 
     fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError> {
         let sql = format!("SELECT row FROM batches WHERE {}", search::ENDED_BEFORE);
-        let mut statement = prepared(self.connection, &sql).map_err(unreadable)?;
-        let found =
-            statement.query_map(params![end.0, window(limit)], |sql| sql.get(0).map(RowId)).map_err(unreadable)?;
-        found.collect::<Result<_, _>>().map_err(unreadable)
+        let found: Vec<i64> = all(self.connection, &sql, params![end.0, window(limit)])?;
+        Ok(found.into_iter().map(RowId).collect())
     }
 
     fn next_ordinal(&mut self) -> Result<u32, LedgerError> {
@@ -123,19 +192,21 @@ impl Table for Tx<'_> {
     }
 
     fn insert(&mut self, mut row: Row) -> Result<Arc<Row>, LedgerError> {
-        let mut values = columns::fixed(&row)?;
-        values.extend(columns::moving(&row));
+        let values = columns::fixed(&row)?.into_iter().chain(columns::moving(&row));
         self.write(&columns::INSERT, params_from_iter(values))?;
         row.entry.row = RowId(self.connection.last_insert_rowid());
-        Ok(self.note(row))
+        Ok(self.note(None, row))
     }
 
     fn update(&mut self, mut row: Row) -> Result<Arc<Row>, LedgerError> {
+        let was = self.get(row.id())?.ok_or(LedgerError::NoRow(row.id()))?;
         row.revision += 1;
-        let mut values = columns::moving(&row);
-        values.push(Value::Integer(row.id().0));
-        self.write(&columns::UPDATE, params_from_iter(values))?;
-        Ok(self.note(row))
+        let (before, after) = (columns::moving(&was), columns::moving(&row));
+        let changed: Vec<usize> = (0..after.len()).filter(|at| before[*at] != after[*at]).collect();
+        let number = Given::from(row.id().0);
+        let values = changed.iter().map(|at| &after[*at]).chain([&number]);
+        self.write(&columns::update(&changed), params_from_iter(values))?;
+        Ok(self.note(Some(was.clone()), row))
     }
 
     fn put_id(&mut self, id: Id, row: RowId) -> Result<(), LedgerError> {
@@ -156,10 +227,13 @@ impl Table for Tx<'_> {
     }
 
     fn remove(&mut self, row: RowId) -> Result<(), LedgerError> {
+        let was = self.get(row)?;
         self.write("DELETE FROM ids WHERE row = ?", [row.0])?;
         self.write("DELETE FROM kept_logs WHERE row = ?", [row.0])?;
         self.write("DELETE FROM batches WHERE row = ?", [row.0])?;
         self.changes.removed.push(row);
+        self.own.push((row, None));
+        self.moved.extend(Moved::of(was, None));
         Ok(())
     }
 
@@ -220,6 +294,13 @@ pub(super) fn one<T: FromSql>(
     prepared(connection, sql).map_err(unreadable)?.query_row(values, |sql| sql.get(0)).optional().map_err(unreadable)
 }
 
+/// The only cell of each row.
+pub(super) fn all<T: FromSql>(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<T>, LedgerError> {
+    let mut statement = prepared(connection, sql).map_err(unreadable)?;
+    let found = statement.query_map(values, |sql| sql.get(0)).map_err(unreadable)?;
+    found.collect::<Result<_, _>>().map_err(unreadable)
+}
+
 /// SQLite's integers have a sign.
 pub(super) fn window(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
@@ -250,8 +331,8 @@ mod tests {
         for (condition, index) in [
             (search::BY_KEY, "INDEX batches_by_key (principal=? AND dialect=? AND key=?)"),
             (search::BY_NATIVE, "PRIMARY KEY (kind=? AND text=?)"),
-            (search::LIVE_NAMED, "INDEX batches_by_name (name=?)"),
-            (search::NAME_HELD, "INDEX batches_by_name (name=?)"),
+            (search::LIVE_NAMED, "INDEX batches_by_name (name=? AND ended=?)"),
+            (search::NAME_HELD, "INDEX batches_by_name (name=? AND ended>?)"),
             (search::MARKED, "INDEX open_intents (backend=? AND marker_name=?)"),
             (search::CLAIMABLE, "INDEX open_intents"),
             (search::NONDESCRIPT, "INDEX nondescript (backend=?)"),

@@ -13,11 +13,14 @@ use batchlingua_core::Health;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{file::Lock, tx::Tx};
-use crate::{
-    LedgerError,
-    cache::{Cache, Changes},
+use super::{
+    file::Lock,
+    tx::{Done, Tx},
 };
+use crate::{LedgerError, cache::Cache, kept::Lists};
+
+/// Held from a commit until it is published.
+pub(super) type Gate = Mutex<()>;
 
 /// The writer's thread and the way to it.
 pub(super) struct Writer {
@@ -28,10 +31,15 @@ pub(super) struct Writer {
 
 impl Writer {
     /// The lock goes with the thread: it is free again when the last write is done.
-    pub(super) fn start(connection: Connection, lock: Lock, cache: Arc<Cache>, group: usize) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: Lock,
+        (cache, lists, gate): (Arc<Cache>, Arc<Lists>, Arc<Gate>),
+        group: usize,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let health = Arc::new(Mutex::new(Health::Good));
-        let work = Work { connection, cache, health: health.clone() };
+        let work = Work { connection, cache, lists, gate, health: health.clone() };
         let thread = thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
             work.run(&jobs, group.max(1));
             drop(work);
@@ -130,6 +138,8 @@ impl Drop for LastWord<'_> {
 struct Work {
     connection: Connection,
     cache: Arc<Cache>,
+    lists: Arc<Lists>,
+    gate: Arc<Gate>,
     health: Arc<Mutex<Health>>,
 }
 
@@ -141,10 +151,8 @@ impl Work {
             // Behind the group, so that a panic is known before those in it learn that nobody will answer.
             let _last_word = LastWord(&self.health);
             let mut fault = None;
-            let lost: Option<Arc<str>> = match self.commit(&mut group, &mut fault) {
-                Ok(changes) => {
-                    let wrote = !changes.rows.is_empty() || !changes.removed.is_empty();
-                    self.cache.publish(changes);
+            let lost: Option<Arc<str>> = match self.write(&mut group, &mut fault) {
+                Ok(wrote) => {
                     self.tell(fault, wrote);
                     None
                 }
@@ -159,32 +167,48 @@ impl Work {
         }
     }
 
-    /// All of the group that went well, durable; `fault` is what the store said to those that did not.
-    fn commit(&self, group: &mut [Box<dyn Job>], fault: &mut Option<String>) -> Result<Changes, String> {
+    /// Runs the group and makes what went well of it durable; `fault` is what the store said to those that did not. A job that is alone needs no
+    /// savepoint: what it leaves behind when it fails is the whole transaction's.
+    fn write(&self, group: &mut [Box<dyn Job>], fault: &mut Option<String>) -> Result<bool, String> {
         self.execute("BEGIN IMMEDIATE")?;
-        let mut changes = Changes::default();
+        let alone = group.len() == 1;
+        let mut done = Done::default();
         for job in group {
-            self.execute("SAVEPOINT job")?;
-            let mut tx = Tx::new(&self.connection);
-            match job.run(&mut tx) {
-                Ok(()) => {
-                    changes.rows.append(&mut tx.changes.rows);
-                    changes.removed.append(&mut tx.changes.removed);
-                    changes.ids.append(&mut tx.changes.ids);
-                }
+            if !alone {
+                self.execute("SAVEPOINT job")?;
+            }
+            let mut tx = done.begin(&self.connection, &self.cache);
+            let result = job.run(&mut tx);
+            let part = tx.end();
+            match result {
+                Ok(()) => done.add(part),
                 Err(failed) => {
                     *fault = failed.of_the_store.or(fault.take());
                     // On a full disk, among others, SQLite gives up the whole transaction by itself.
                     if self.connection.is_autocommit() {
                         return Err(fault.take().unwrap_or_else(|| "the transaction was given up".to_owned()));
                     }
-                    self.execute("ROLLBACK TO job")?;
+                    self.execute(if alone { "ROLLBACK" } else { "ROLLBACK TO job" })?;
                 }
             }
-            self.execute("RELEASE job")?;
+            if !alone {
+                self.execute("RELEASE job")?;
+            }
         }
+        match alone && self.connection.is_autocommit() {
+            true => Ok(false),
+            false => self.commit(done),
+        }
+    }
+
+    /// Whether anything was written. Behind the gate, so that who reads a list knows which changes its snapshot has.
+    fn commit(&self, done: Done) -> Result<bool, String> {
+        let wrote = done.wrote;
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.execute("COMMIT")?;
-        Ok(changes)
+        self.cache.publish(done.changes);
+        self.lists.publish(done.moved);
+        Ok(wrote)
     }
 
     /// A transaction that fails is not left open, else all after it would fail too.

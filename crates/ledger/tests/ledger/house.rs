@@ -15,6 +15,7 @@ use batchlingua_core::{
     Observation, Order, Page, Principal, Replay, Revival, RowId, Scope, Times, Uuid, Verdict, Window,
 };
 use batchlingua_ledger::{Options, open};
+use batchlingua_testkit::postgres::{Database, Postgres};
 use tempfile::TempDir;
 
 /// When all tests begin.
@@ -41,15 +42,26 @@ impl Clock for HandClock {
 pub(crate) enum Engine {
     Memory,
     Sqlite,
-    /// With a cache of one row, so that nearly all is read from the file.
+    /// With a cache of one row and no lists kept, so that nearly all is read from the file.
     SqliteUncached,
+    Postgres,
+    /// With a memory of one row, so that nearly all is read from the database.
+    PostgresUncached,
 }
 
+/// Where a ledger lies that outlives its process.
+pub(crate) enum Lies {
+    Nowhere,
+    In(TempDir),
+    At(Database),
+}
+
+/// Dropped from above: the ledger before what it lies in.
 pub(crate) struct House {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clock: Arc<HandClock>,
     options: Options,
-    dir: Option<TempDir>,
+    lies: Lies,
 }
 
 impl House {
@@ -60,28 +72,70 @@ impl House {
     pub(crate) fn with(engine: Engine, set: impl FnOnce(&mut Options)) -> Self {
         let clock = Arc::new(HandClock(AtomicI64::new(START.0)));
         let mut options = Options { clock: clock.clone(), ..Options::default() };
-        if engine == Engine::SqliteUncached {
-            options.cache_entries = 1;
+        if matches!(engine, Engine::SqliteUncached | Engine::PostgresUncached) {
+            (options.cache_entries, options.list_rows) = (1, 1);
         }
+        // The hand's clock is the one that counts.
+        options.database_clock = false;
         set(&mut options);
-        let dir = (engine != Engine::Memory).then(|| TempDir::new().expect("a folder can be made"));
-        let url = dir.as_ref().map_or("memory:".to_owned(), url_in);
-        let ledger = open(&url, options.clone()).expect("a new ledger opens");
-        Self { ledger, clock, options, dir }
+        let lies = match engine {
+            Engine::Memory => Lies::Nowhere,
+            Engine::Sqlite | Engine::SqliteUncached => Lies::In(TempDir::new().expect("a folder can be made")),
+            Engine::Postgres | Engine::PostgresUncached => Lies::At(Postgres::shared().database()),
+        };
+        let ledger = open(&lies.url(), options.clone()).expect("a new ledger opens");
+        Self { ledger, clock, options, lies }
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.as_ref().expect("the engine has files").path().join("data")
+        match &self.lies {
+            Lies::In(dir) => dir.path().join("data"),
+            Lies::Nowhere | Lies::At(_) => panic!("the engine has no files"),
+        }
+    }
+
+    /// Another process on the same ledger.
+    pub(crate) fn replica(&self, set: impl FnOnce(&mut Options)) -> Arc<dyn Ledger> {
+        let mut options = self.options.clone();
+        set(&mut options);
+        open(&self.lies.url(), options).expect("several may open it")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.lies.url()
+    }
+
+    /// The same after something was done to it while it was closed.
+    pub(crate) fn closed(self, work: impl FnOnce(&str) + Send) -> Self {
+        let Self { ledger, clock, options, lies } = self;
+        drop(ledger);
+        // The commands are no tasks.
+        std::thread::scope(|scope| scope.spawn(|| work(&lies.url())).join()).expect("the work is done");
+        let ledger = open(&lies.url(), options.clone()).expect("what is durable opens again");
+        Self { ledger, clock, options, lies }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        match &self.lies {
+            Lies::At(database) => database,
+            Lies::Nowhere | Lies::In(_) => panic!("the engine has no server"),
+        }
+    }
+
+    /// Until whoever may be sending has lost the right to. Where only one process can be alive, that is so as soon as another asks.
+    pub(crate) fn lose_senders(&self) {
+        if matches!(self.lies, Lies::At(_)) {
+            self.clock.go(Duration::from_secs(60));
+        }
     }
 
     /// Ends this life and begins the next on the same files.
     pub(crate) fn restart(self, set: impl FnOnce(&mut Options)) -> Self {
-        let Self { ledger, clock, mut options, dir } = self;
+        let Self { ledger, clock, mut options, lies } = self;
         drop(ledger);
         set(&mut options);
-        let url = url_in(dir.as_ref().expect("only files outlive a process"));
-        let ledger = open(&url, options.clone()).expect("the files open again");
-        Self { ledger, clock, options, dir }
+        let ledger = open(&lies.url(), options.clone()).expect("what is durable opens again");
+        Self { ledger, clock, options, lies }
     }
 
     /// The intent as it was written; panics if it was not.
@@ -144,8 +198,14 @@ impl House {
     }
 }
 
-fn url_in(dir: &TempDir) -> String {
-    format!("sqlite://{}", dir.path().join("data/ledger.db").display())
+impl Lies {
+    fn url(&self) -> String {
+        match self {
+            Self::Nowhere => "memory:".to_owned(),
+            Self::In(dir) => format!("sqlite://{}", dir.path().join("data/ledger.db").display()),
+            Self::At(database) => database.url(),
+        }
+    }
 }
 
 /// As many uuids as a test needs, each of them new.

@@ -1,6 +1,9 @@
-//! One behaviour for all engines (`suite`), what only files can do (`sqlite`), and random histories against a model (`model`).
+//! One behaviour for all engines (`suite`), what only files can do (`sqlite`), what only several processes on one database can do
+//! (`postgres`), and random histories against a model (`model`).
 
+mod archive;
 mod house;
 mod model;
+mod postgres;
 mod sqlite;
 mod suite;

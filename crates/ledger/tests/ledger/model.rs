@@ -248,7 +248,7 @@ fn new_intent(deed: &Deed, made: u32) -> NewIntent {
         key: stored.map(same).or(key.map(first)),
         unique_name: unique.then_some(START),
         claim: Claim { holder: holder("one"), lease: Duration::from_secs(60) },
-        at_once: false,
+        at_once: made.is_multiple_of(3),
         ..intent()
     }
 }
@@ -321,6 +321,19 @@ fn query() -> impl Strategy<Value = (ListQuery, Scope)> {
     )
 }
 
+/// How many lists are asked for after each deed.
+const POLLERS: usize = 4;
+
+/// What such a client asks for now: what its lists leave out by its age moves with the clock.
+fn asked_now(house: &House, (query, scope): &(ListQuery, Scope)) -> (ListQuery, Scope) {
+    let gone = batchlingua_core::Clock::now(&*house.clock).0 - START.0;
+    let moved = |floor: Option<Millis>| floor.map(|floor| Millis(floor.0 + gone - 150_000));
+    let Filter { created_from, modified_from, .. } = query.filter;
+    let filter =
+        Filter { created_from: moved(created_from), modified_from: moved(modified_from), ..query.filter.clone() };
+    (ListQuery { filter, ..query.clone() }, Scope { ended_from: moved(scope.ended_from), ..scope.clone() })
+}
+
 proptest! {
     #![proptest_config(config(64))]
 
@@ -333,6 +346,14 @@ proptest! {
                 let model = memory.live(deed).await;
                 prop_assert_eq!(&model, &files.live(deed).await, "{:?}", deed);
                 prop_assert_eq!(&model, &uncached.live(deed).await, "{:?}, uncached", deed);
+                // Clients that list again and again, whatever happens.
+                for asked in queries.iter().take(POLLERS) {
+                    let (query, scope) = asked_now(&memory.house, asked);
+                    let model = told(memory.house.ledger.page(&query, &scope).await);
+                    let kept = told(files.house.ledger.page(&query, &scope).await);
+                    prop_assert_eq!(&model, &kept, "{:?} {:?} after {:?}", query, scope, deed);
+                    prop_assert_eq!(&model, &told(uncached.house.ledger.page(&query, &scope).await));
+                }
             }
             for life in &lives {
                 check_ids(life).await?;
@@ -385,6 +406,36 @@ proptest! {
                     model = model.advance(*state, *attempt, Revival::Never);
                     prop_assert_eq!(again.batch.times.modified == modified, !moved, "only what is new is written");
                 }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    // Each case costs a database several seconds of a slow machine.
+    #![proptest_config(config(12))]
+
+    #[test]
+    fn a_postgres_database_tells_the_same_as_memory(deeds in vec(deed(), 1..40), queries in vec(query(), 1..10)) {
+        runtime().block_on(async {
+            let shared = House::with(Engine::Memory, |options| options.shared = true);
+            let mut memory = Life { house: shared, leases: Vec::new(), made: 0 };
+            let mut lives = [Engine::Postgres, Engine::PostgresUncached].map(Life::new);
+            for deed in &deeds {
+                let model = memory.live(deed).await;
+                for life in &mut lives {
+                    prop_assert_eq!(&model, &life.live(deed).await, "{:?}", deed);
+                }
+            }
+            for life in &lives {
+                check_ids(life).await?;
+                for (query, scope) in &queries {
+                    let model = told(memory.house.ledger.page(query, scope).await);
+                    prop_assert_eq!(&model, &told(life.house.ledger.page(query, scope).await), "{:?} {:?}", query, scope);
+                }
+                let model = told(memory.house.ledger.dump(None, 1000).await);
+                prop_assert_eq!(&model, &told(life.house.ledger.dump(None, 1000).await));
             }
             Ok(())
         })?;

@@ -73,6 +73,8 @@ async fn a_job_that_has_run_for_long_is_answered_for_while_its_backend_is_away()
     let silent = house.get(&format!("/jobs/{uuid}/state")).await;
     assert_eq!((silent.status.as_u16(), silent.text_of("kind").as_str()), (503, "backend_unavailable"));
     house.backend.set_reachable(true);
+    // A probe finds that out.
+    tokio::time::sleep(6 * SECOND).await;
     let back = house.get(&format!("/jobs/{uuid}/state")).await;
     assert_eq!((back.status.as_u16(), back.header("batchlingua-stale")), (200, None));
 }

@@ -210,6 +210,8 @@ async fn a_key_is_answered_though_its_submit_could_not_be_sent_now() {
     }
     house.backend.set_reachable(true);
     house.backend.set_capabilities(|can| can.submit = true);
+    // A probe finds that out.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(house.post_with("/jobs", other, job()).await.json["replayed"], false, "the key was not used up");
     assert_eq!(house.backend.jobs_created(), 2);
 }

@@ -17,6 +17,8 @@ mod interleavings;
 mod keys;
 mod lists;
 mod logs;
+mod outage;
+mod polls;
 mod projects;
 mod restart;
 mod rights;

@@ -209,6 +209,11 @@ async fn uploads_are_staged_for_a_platform_that_takes_none() {
     assert_eq!(house.send(upload("content")).await.status, 502);
     assert_eq!(staged(), 1, "what was refused leaves nothing");
 
+    let sent = house.backend.calls(Point::Submit);
+    house.ledger.fail("may_send", 1);
+    assert_eq!(house.send(upload("content")).await.status, 503);
+    assert_eq!((house.backend.calls(Point::Submit), staged()), (sent, 1), "nothing is sent without the ledger");
+
     house.backend.advance(&submitted.text_of("native").as_str().into(), BatchState::Succeeded);
     house.until_state(&uuid, "succeeded").await;
     tokio::time::sleep(120 * SECOND).await;

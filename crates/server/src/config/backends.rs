@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use batchlingua_core::{BackendName, DialectName};
-use batchlingua_router::{CallLimits, Limits, Stage};
+use batchlingua_router::{CallLimits, CircuitLimits, Limits, Stage};
 use batchlingua_wire::{Adapter, Dialect, Settings, parse_bytes};
 use serde_json::{Value, json};
 
 use super::{
     BackendConfig, dialect_names,
-    read::{close, count, name_fault, nearest, time},
+    read::{bytes, close, count, name_fault, nearest, time},
 };
 use crate::adapters::ADAPTERS;
 
@@ -153,6 +153,13 @@ fn backend(root: &mut Settings, name: &str, mut settings: Settings) -> Option<Ba
     let limits = CallLimits {
         concurrency: count(&mut settings, "max_calls", defaults.concurrency, 1_000_000),
         timeout: time(&mut settings, "timeout", defaults.timeout),
+        freshness: settings.duration("freshness", defaults.freshness),
+        max_looks: bytes(&mut settings, "max_looks", defaults.max_looks as u64, 64 << 10..=1 << 40) as usize,
+        circuit: CircuitLimits {
+            failures: settings.integer("circuit_failures", u64::from(defaults.circuit.failures), 0..=1_000_000) as u32,
+            probe: time(&mut settings, "circuit_probe", defaults.circuit.probe),
+        },
+        retry_budget: settings.integer("retry_budget", u64::from(defaults.retry_budget), 0..=100) as u32,
     };
     let stage = stage(&mut settings);
     let foreign = settings.flag("foreign", true);

@@ -103,17 +103,17 @@ fn upload_dir_is_empty(limits: &Limits) -> bool {
 pub(super) fn ledger(root: &mut Settings, limits: &mut Limits) -> LedgerConfig {
     let mut table = root.table("ledger");
     let url = table.text("url").unwrap_or_else(|| "sqlite://batchlingua-data/ledger.db".into());
-    let known = url == "memory:" || url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty());
-    if !known {
-        table.fault(
-            "url",
-            "must be \"sqlite://PATH\", with a third slash for an absolute path, or \"memory:\" for tests",
-        );
+    if let Err(fault) = batchlingua_ledger::check_url(&url) {
+        table.fault("url", fault.to_string());
     }
+    let timeout = time(&mut table, "timeout", batchlingua_ledger::TIMEOUT);
+    let connections = count(&mut table, "connections", batchlingua_ledger::READERS, 100);
     let first_ordinal = table.integer("first_ordinal", 1, 0..=i32::MAX as u64) as u32;
     limits.keep_for = time(&mut table, "keep_for", limits.keep_for);
+    let usual = batchlingua_ledger::CACHE_ENTRIES as u64;
+    let cache_rows = table.integer("cache_rows", usual, 100..=10_000_000) as usize;
     close(root, table);
-    LedgerConfig { url, first_ordinal }
+    LedgerConfig { url, first_ordinal, cache_rows, timeout, connections }
 }
 
 /// `[log]`.

@@ -83,12 +83,18 @@ pub struct ListenerConfig {
 }
 
 /// The ledger.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LedgerConfig {
-    /// Which one.
+    /// Which one. It may have a password in it.
     pub url: String,
     /// The first integer id that is made.
     pub first_ordinal: u32,
+    /// How many rows are kept in memory, and as many once more in lists.
+    pub cache_rows: usize,
+    /// How long a database server may take for one answer.
+    pub timeout: Duration,
+    /// How many connections to a database server read side by side.
+    pub connections: usize,
 }
 
 /// One backend, ready to be opened.

@@ -18,6 +18,7 @@ use super::{Door, Explainer, Wanted, json, text};
 use crate::{
     auth::Guard,
     config::Config,
+    print,
     server::{StartError, listener_parts, open_backends},
 };
 
@@ -64,11 +65,11 @@ pub async fn explain(args: ExplainArgs, config: Config) -> Result<ExitCode, Stri
     let explainer = explainer(config, uploads.path()).await.map_err(|error| error.to_string())?;
     let wanted = Wanted { listener: args.listener, user: args.user };
     let explained = explainer.explain(pieces(file), &wanted).await.map_err(|fault| format!("{shown}: {fault}"))?;
-    match args.json {
-        true => println!("{:#}", json(&explained)),
-        false => print!("{}", text(&explained)),
-    }
-    Ok(if explained.explanation.verdict.is_refusal() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let printed = match args.json {
+        true => print::line(&format!("{:#}", json(&explained))),
+        false => print::text(&text(&explained)),
+    };
+    Ok(if explained.explanation.verdict.is_refusal() { ExitCode::FAILURE } else { printed })
 }
 
 /// The proxy of a configuration, with neither sockets nor a ledger of its own, and never begun.

@@ -1,12 +1,12 @@
 //! All dialects on one listener, in process, over one backend: for the matrix and for the bench `fronts`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use batchlingua::adapters::ADAPTERS;
 use batchlingua_core::{Backend, Clock, Ledger};
 use batchlingua_router::{
-    Access, Anyone, BackendSlot, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, RouteMatch, RouteRule,
-    Routing, Silent,
+    Access, Anyone, BackendSlot, CallLimits, CircuitLimits, Gateway, GatewayParts, Limits, ListenerParts,
+    ListenerService, RouteMatch, RouteRule, Routing, Silent,
 };
 use batchlingua_wire::{Dialect, Face, Settings};
 
@@ -24,9 +24,15 @@ pub(crate) fn service(
     let dialects: Vec<_> = ADAPTERS.iter().filter_map(make).collect();
     let names = dialects.iter().map(|dialect| dialect.name().clone()).collect();
     let matches = RouteMatch::default();
+    // What the matrix is about is what a platform shows at this moment, and has just come back to.
+    let calls = CallLimits {
+        freshness: Duration::ZERO,
+        circuit: CircuitLimits { failures: 0, ..CircuitLimits::default() },
+        ..CallLimits::default()
+    };
     let gateway = Gateway::new(GatewayParts {
         dialects,
-        backends: vec![BackendSlot::new("here", backend)],
+        backends: vec![BackendSlot { limits: calls, ..BackendSlot::new("here", backend) }],
         routing: Routing { rules: vec![RouteRule { matches, ..RouteRule::all_to("here".into()) }] },
         ledger,
         clock,

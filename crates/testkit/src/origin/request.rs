@@ -34,23 +34,23 @@ impl Asked {
 }
 
 /// Takes requests off a connection.
-pub(super) struct Reader<T> {
+pub(crate) struct Reader<T> {
     stream: T,
     connection: u64,
     buffer: BytesMut,
 }
 
 impl<T: AsyncRead + Unpin> Reader<T> {
-    pub(super) fn new(stream: T, connection: u64) -> Self {
+    pub(crate) fn new(stream: T, connection: u64) -> Self {
         Self { stream, connection, buffer: BytesMut::new() }
     }
 
-    pub(super) fn stream(&mut self) -> &mut T {
+    pub(crate) fn stream(&mut self) -> &mut T {
         &mut self.stream
     }
 
     /// The next request. `None`: the client has closed the connection in between two.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Asked>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Asked>> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;

@@ -13,6 +13,8 @@ macro_rules! suite {
         suite! { @ memory Memory $($part: $($test)+;)+ }
         suite! { @ sqlite Sqlite $($part: $($test)+;)+ }
         suite! { @ sqlite_uncached SqliteUncached $($part: $($test)+;)+ }
+        suite! { @ postgres Postgres $($part: $($test)+;)+ }
+        suite! { @ postgres_uncached PostgresUncached $($part: $($test)+;)+ }
     };
     (@ $name:ident $engine:ident $($part:ident: $($test:ident)+;)+) => {
         mod $name {

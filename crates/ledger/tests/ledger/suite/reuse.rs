@@ -131,7 +131,7 @@ pub(crate) async fn made_ordinals_pass_over_adopted_ones(house: House) {
 
 pub(crate) async fn the_last_ordinal_may_be_adopted(house: House) {
     drop(house);
-    for engine in [Engine::Memory, Engine::Sqlite] {
+    for engine in [Engine::Memory, Engine::Sqlite, Engine::Postgres] {
         let house = House::with(engine, |options| options.first_ordinal = MAX - 1);
         bound(&house, nameless(&MAX.to_string())).await;
         assert_eq!(house.intend(intent()).await.0.batch.id.ordinal, MAX - 1);

@@ -95,7 +95,7 @@ pub(crate) async fn ordinals_count_up_and_are_never_given_twice(house: House) {
 
 pub(crate) async fn the_first_ordinal_may_be_nought(house: House) {
     drop(house);
-    for engine in [Engine::Memory, Engine::Sqlite] {
+    for engine in [Engine::Memory, Engine::Sqlite, Engine::Postgres] {
         let house = House::with(engine, |options| options.first_ordinal = 0);
         for expected in 0..=2 {
             assert_eq!(house.intend(intent()).await.0.batch.id.ordinal, expected);
@@ -106,7 +106,7 @@ pub(crate) async fn the_first_ordinal_may_be_nought(house: House) {
 
 pub(crate) async fn the_last_ordinal_is_the_last(house: House) {
     drop(house);
-    for engine in [Engine::Memory, Engine::Sqlite] {
+    for engine in [Engine::Memory, Engine::Sqlite, Engine::Postgres] {
         let house = House::with(engine, |options| options.first_ordinal = i32::MAX as u32);
         assert_eq!(house.intend(intent()).await.0.batch.id.ordinal, i32::MAX as u32);
         assert!(internal(house.ledger.intend(intent()).await).contains("used up"));
@@ -231,8 +231,9 @@ pub(crate) async fn an_open_intent_of_a_past_life_is_taken_over_at_once(house: H
     house.settle(&settled, accepted("j", BatchState::Queued)).await;
     let (_, ambiguous) = house.intend(intent()).await;
     house.settle(&ambiguous, Verdict::Ambiguous).await;
-    let claim = Claim { holder: holder("two"), lease: MINUTE };
+    let claim = Claim { holder: holder("two"), lease: 2 * MINUTE };
     house.intend(NewIntent { claim, ..intent() }).await;
+    house.lose_senders();
     let claimed = house.ledger.claim(&holder("two"), 10).await.expect("claims are answered");
     let rows: Vec<_> = claimed.iter().map(|(entry, lease)| (entry.row, lease.fence, entry.phase)).collect();
     assert_eq!(rows, [(ambiguous.row, 2, Phase::Ambiguous)]);
@@ -243,6 +244,7 @@ pub(crate) async fn a_claim_takes_no_more_than_asked_and_the_oldest_first(house:
     for _ in 0..5 {
         rows.push(house.intend(intent()).await.0.row);
     }
+    house.lose_senders();
     for expected in [&rows[..2], &rows[2..4], &rows[4..]] {
         let claimed = house.ledger.claim(&holder("two"), 2).await.expect("claims are answered");
         assert_eq!(claimed.iter().map(|(entry, _)| entry.row).collect::<Vec<_>>(), expected);

@@ -5,74 +5,98 @@
 use batchlingua_core::{BatchKind, BatchSpec, Extension, Size};
 use serde::{Deserialize, Serialize};
 
-/// A spec as JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct StoredSpec {
+/// A spec as JSON. Written from what is borrowed and read into what is owned.
+#[derive(Serialize)]
+struct SpecText<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
+    file: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    class_name: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    args: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    jars: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    py_files: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    files: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    archives: Vec<String>,
+    class_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    args: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    jars: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    py_files: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    files: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    archives: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    driver_memory: Option<String>,
+    driver_memory: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     driver_cores: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    executor_memory: Option<String>,
+    executor_memory: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executor_cores: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executors: Option<i64>,
     /// Pairs, not a map: their order is the client's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    conf: Vec<(String, String)>,
+    conf: Vec<(&'a str, &'a str)>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    run_as: Option<String>,
+    run_as: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    extensions: Vec<ExtensionText<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExtensionText<'a> {
+    dialect: &'a str,
+    name: &'a str,
+    value: &'a str,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct StoredSpec {
+    file: Option<String>,
+    class_name: Option<String>,
+    args: Vec<String>,
+    jars: Vec<String>,
+    py_files: Vec<String>,
+    files: Vec<String>,
+    archives: Vec<String>,
+    driver_memory: Option<String>,
+    driver_cores: Option<i64>,
+    executor_memory: Option<String>,
+    executor_cores: Option<i64>,
+    executors: Option<i64>,
+    conf: Vec<(String, String)>,
+    run_as: Option<String>,
     extensions: Vec<StoredExtension>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StoredExtension {
     dialect: String,
     name: String,
     value: String,
 }
 
-pub(super) fn spec_text(spec: &BatchSpec) -> serde_json::Result<String> {
-    let spec = spec.clone();
-    serde_json::to_string(&StoredSpec {
-        file: spec.file,
-        class_name: spec.class_name,
-        args: spec.args,
-        jars: spec.jars,
-        py_files: spec.py_files,
-        files: spec.files,
-        archives: spec.archives,
-        driver_memory: spec.driver.memory,
+pub(crate) fn spec_text(spec: &BatchSpec) -> serde_json::Result<String> {
+    serde_json::to_string(&SpecText {
+        file: spec.file.as_deref(),
+        class_name: spec.class_name.as_deref(),
+        args: &spec.args,
+        jars: &spec.jars,
+        py_files: &spec.py_files,
+        files: &spec.files,
+        archives: &spec.archives,
+        driver_memory: spec.driver.memory.as_deref(),
         driver_cores: spec.driver.cores,
-        executor_memory: spec.executor.memory,
+        executor_memory: spec.executor.memory.as_deref(),
         executor_cores: spec.executor.cores,
         executors: spec.executors,
-        conf: spec.conf.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        run_as: spec.run_as,
-        extensions: spec.extensions.into_iter().map(stored).collect(),
+        conf: spec.conf.iter().collect(),
+        run_as: spec.run_as.as_deref(),
+        extensions: spec.extensions.iter().map(written).collect(),
     })
 }
 
 /// All of a spec but its queue, name and kind.
-pub(super) fn spec_of(text: &str) -> serde_json::Result<BatchSpec> {
+pub(crate) fn spec_of(text: &str) -> serde_json::Result<BatchSpec> {
     let stored: StoredSpec = serde_json::from_str(text)?;
     Ok(BatchSpec {
         file: stored.file,
@@ -92,9 +116,9 @@ pub(super) fn spec_of(text: &str) -> serde_json::Result<BatchSpec> {
     })
 }
 
-fn stored(extension: Extension) -> StoredExtension {
+fn written(extension: &Extension) -> ExtensionText<'_> {
     let Extension { dialect, name, value } = extension;
-    StoredExtension { dialect: dialect.as_str().to_owned(), name, value }
+    ExtensionText { dialect: dialect.as_str(), name, value }
 }
 
 fn extension(stored: StoredExtension) -> Extension {
@@ -110,7 +134,7 @@ const KINDS: [(BatchKind, &str); 5] = [
     (BatchKind::Other, "other"),
 ];
 
-pub(super) fn kind_word(kind: BatchKind) -> &'static str {
+pub(crate) fn kind_word(kind: BatchKind) -> &'static str {
     match kind {
         BatchKind::Jar => "jar",
         BatchKind::Python => "python",
@@ -120,7 +144,7 @@ pub(super) fn kind_word(kind: BatchKind) -> &'static str {
     }
 }
 
-pub(super) fn kind_of(word: &str) -> Option<BatchKind> {
+pub(crate) fn kind_of(word: &str) -> Option<BatchKind> {
     KINDS.into_iter().find(|(_, known)| *known == word).map(|(kind, _)| kind)
 }
 

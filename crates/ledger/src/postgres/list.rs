@@ -1,0 +1,171 @@
+//! Lists in SQL: what `view` says about rows in memory, in PostgreSQL's words. SQLite's are beside them in `sqlite/list.rs`.
+
+use std::sync::Arc;
+
+use batchlingua_core::{Filter, ListQuery, Millis, Order, Scope, SortKey, Uuid, Window};
+
+use super::{
+    columns::{self, hidden_mark},
+    connection::Connection,
+    tx::{id_text, read},
+    value::{Value, escaped},
+};
+use crate::{LedgerError, row::Row, stored::kind_word};
+
+/// A page of rows, and how many there are in all.
+pub(super) struct Listed {
+    pub(super) rows: Vec<Arc<Row>>,
+    pub(super) total: u64,
+}
+
+/// Conditions that must all hold, with their values in the order of their places.
+struct Where {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Where {
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.values.extend(values);
+    }
+
+    fn and_text(&mut self, condition: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.and(condition, [text.into()]);
+        }
+    }
+
+    fn and_time(&mut self, condition: &str, time: Option<Millis>) {
+        if let Some(time) = time {
+            self.and(condition, [time.0.into()]);
+        }
+    }
+
+    fn and_one_of<'a>(&mut self, column: &str, or: &str, words: impl Iterator<Item = &'a str>) {
+        self.and(&format!("({column} = ANY(?){or})"), [texts(words)]);
+    }
+}
+
+fn texts<'a>(words: impl Iterator<Item = &'a str>) -> Value {
+    Value::Texts(words.map(|text| escaped(text).into_owned()).collect())
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    query: &ListQuery,
+    scope: &Scope,
+    now: Millis,
+) -> Result<Listed, LedgerError> {
+    let mut condition = listed(scope);
+    narrow(&mut condition, &query.filter);
+    let count = format!("SELECT count(*) FROM batches WHERE {}", condition.sql);
+    let counted = connection.query(&count, &condition.values).map_err(|fault| fault.unreadable())?;
+    let total: i64 = counted.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
+    let rows = shown(connection, condition, query.order, query.window, now)?;
+    Ok(Listed { rows, total: total.cast_unsigned() })
+}
+
+/// The newest batch of that name that the scope lists.
+pub(super) fn newest_named(
+    connection: &Connection,
+    name: &str,
+    scope: &Scope,
+) -> Result<Option<Arc<Row>>, LedgerError> {
+    let mut condition = listed(scope);
+    condition.and("md5(name) = md5(?) AND name = ?", [name.into(), name.into()]);
+    let newest = Order { key: SortKey::Created, descending: true };
+    Ok(shown(connection, condition, newest, Window { from: 0, size: 1 }, Millis::default())?.pop())
+}
+
+fn shown(
+    connection: &Connection,
+    condition: Where,
+    order: Order,
+    window: Window,
+    now: Millis,
+) -> Result<Vec<Arc<Row>>, LedgerError> {
+    let sql = format!(
+        "SELECT {} FROM batches WHERE {} ORDER BY {} LIMIT ? OFFSET ?",
+        *columns::ALL,
+        condition.sql,
+        order_by(order)
+    );
+    let signed = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    // Only how long a batch has run depends on when that is asked.
+    let now = matches!(order.key, SortKey::Duration | SortKey::Lifetime).then_some(Value::Integer(now.0));
+    let values: Vec<Value> =
+        condition.values.into_iter().chain(now).chain([signed(window.size), signed(window.from)]).collect();
+    read(connection, &sql, &values)
+}
+
+fn listed(scope: &Scope) -> Where {
+    let mut condition = Where { sql: "phase = 'accepted'".to_owned(), values: Vec::new() };
+    condition.and("strpos(hidden, ?) = 0", [Value::from(&*hidden_mark(&scope.dialect))]);
+    if let Some(backends) = &scope.backends {
+        condition.and_one_of("backend", "", backends.iter().map(|backend| backend.as_str()));
+    }
+    if let Some(projects) = &scope.projects {
+        let unscoped = if scope.unscoped { " OR project IS NULL" } else { "" };
+        condition.and_one_of("project", unscoped, projects.iter().map(|project| project.as_str()));
+    }
+    condition.and_time("(ended IS NULL OR ended >= ?)", scope.ended_from);
+    condition
+}
+
+fn narrow(condition: &mut Where, filter: &Filter) {
+    if let Some(states) = filter.states {
+        condition.and_one_of("state", "", states.iter().map(|state| state.as_str()));
+    }
+    if let Some(kinds) = &filter.kinds {
+        condition.and_one_of("kind", "", kinds.iter().map(|kind| kind_word(*kind)));
+    }
+    if let Some(id) = &filter.id {
+        let uuid = id.parse::<Uuid>().map_or_else(|_| id_text(id), |uuid| uuid.to_string());
+        let known = r#""row" IN (SELECT "row" FROM ids WHERE kind IN ('uuid', 'native') AND text = ANY(?))"#;
+        condition.and(known, [texts([uuid.as_str(), &id_text(id)].into_iter())]);
+    }
+    condition.and_text("runs_as = ?", filter.user.as_deref());
+    condition.and_text("program = ?", filter.program.as_deref());
+    condition.and_text("owner = ?", filter.owner.as_deref());
+    if let Some(name) = filter.name.as_deref() {
+        condition.and("md5(name) = md5(?) AND name = ?", [name.into(), name.into()]);
+    }
+    condition.and_text("lower(queue) = ?", filter.queue.as_deref().map(str::to_ascii_lowercase).as_deref());
+    condition.and_time("created >= ?", filter.created_from);
+    condition.and_time("created < ?", filter.created_before);
+    condition.and_time("modified >= ?", filter.modified_from);
+    condition.and_time("ended <= ?", filter.ended_to);
+    if let Some(wanted) = &filter.extension {
+        let is_one = "coalesce((SELECT (x ->> 2) = ANY(?) FROM jsonb_array_elements(extensions) WITH ORDINALITY AS of (x, n) \
+                      WHERE x ->> 0 = ? AND x ->> 1 = ? ORDER BY n LIMIT 1), ?)";
+        let of = [wanted.dialect.as_str(), wanted.name.as_str()].map(Value::from);
+        let values = texts(wanted.values.iter().map(|value| &**value));
+        condition.and(is_one, [values].into_iter().chain(of).chain([Value::Flag(wanted.or_none)]));
+    }
+    if let Some(text) = &filter.contains {
+        let text = Value::from(&*text.to_ascii_lowercase());
+        let within = "(strpos(lower(title), ?) > 0 OR strpos(uuid, ?) > 0 OR strpos(lower(native), ?) > 0)";
+        condition.and(within, [text.clone(), text.clone(), text]);
+    }
+}
+
+/// What is equal is in the order of its creation; what is absent comes last either way.
+fn order_by(order: Order) -> String {
+    let direction = if order.descending { "DESC" } else { "ASC" };
+    match order.key {
+        SortKey::Created => format!(r#"created {direction}, "row" {direction}"#),
+        SortKey::Modified => format!(r#"modified {direction}, created, "row""#),
+        SortKey::Name => format!(r#"name {direction} NULLS LAST, created, "row""#),
+        SortKey::Project => format!(r#"project {direction} NULLS LAST, created, "row""#),
+        SortKey::Queue => format!(r#"queue {direction} NULLS LAST, created, "row""#),
+        SortKey::Title => format!(r#"title {direction}, created, "row""#),
+        SortKey::Id => format!("uuid {direction}"),
+        SortKey::Lifetime => format!(r#"greatest(0, coalesce(ended, ?) - created) {direction}, created, "row""#),
+        SortKey::Duration => {
+            let ran = "CASE WHEN started IS NULL THEN 0 ELSE greatest(0, coalesce(ended, ?) - started) END";
+            format!(r#"{ran} {direction}, created, "row""#)
+        }
+    }
+}
