@@ -12,8 +12,8 @@ use std::{
 use batchlingua_core::{BatchState, Clock, NativeId, SystemClock};
 use batchlingua_ledger::Options;
 use batchlingua_router::{
-    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, RouteRule, Routing,
-    Silent,
+    Access, Anyone, BackendSlot, CallLimits, Gateway, GatewayParts, Limits, ListenerParts, ListenerService, RouteRule,
+    Routing, Silent,
 };
 use batchlingua_testkit::MemoryBackend;
 use batchlingua_wire::{Body, Face};

@@ -46,7 +46,8 @@ const PACE: Pace = Pace {
     hidden: Duration::from_secs(3),
     away: Duration::from_millis(1_500),
     drip: Duration::from_millis(400),
-    retain: Duration::from_secs(60),
+    // Beyond all that is looked for at the end: of a platform that shows nothing any more no absence is believed.
+    retain: Duration::from_secs(240),
 };
 const RATES: Rates = Rates { unread: 3, away: 1, submit: 200, delete: 150, read: 15 };
 /// After the last submit: longer than `settle` and all that is around it.
