@@ -18,6 +18,7 @@ use crate::{
     logs,
     open::{Held, Whereabouts},
     refusal::{self, recalled},
+    sightings::span,
     stack::Stack,
     submit::identity,
     view,
@@ -98,6 +99,12 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
     let sought = sought(entry);
     held.is_now(Whereabouts::LookedFor);
     let (began, mut pause, mut negative, mut others) = (Instant::now(), FIRST_PAUSE, 0, false);
+    // A life that is shorter than `settle` must not begin to count anew: since when nobody sends it is written down.
+    let before = match entry.phase {
+        Phase::Ambiguous => span(entry.batch.times.modified, gateway.clock.now()),
+        Phase::Intended | Phase::Sending | Phase::Accepted | Phase::Refused | Phase::Failed => Duration::ZERO,
+    };
+    let waited = || before + began.elapsed();
     loop {
         let ctx = gateway.own_context(LOOK);
         let look = tokio::select! {
@@ -111,7 +118,7 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
                 Ok(false) => {
                     negative += 1;
                     others = true;
-                    absence(&can, began, negative, others)
+                    absence(&can, waited(), negative, others)
                 }
                 // Not knowing whose it is is no look at all.
                 Err(error) => {
@@ -126,7 +133,7 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
             Ok(Sighting::Absent { others_seen }) => {
                 negative += 1;
                 others |= others_seen;
-                absence(&can, began, negative, others)
+                absence(&can, waited(), negative, others)
             }
             Ok(Sighting::CannotTell) => {
                 tracing::error!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "nobody can tell whether this submit went through");
@@ -149,8 +156,8 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
 }
 
 /// Whether absence is believed by now.
-fn absence(can: &Capabilities, began: Instant, looks: u32, others_seen: bool) -> Option<Error> {
-    let settled = can.settle.is_zero() || (looks >= NEGATIVE_LOOKS && began.elapsed() >= can.settle);
+fn absence(can: &Capabilities, waited: Duration, looks: u32, others_seen: bool) -> Option<Error> {
+    let settled = can.settle.is_zero() || (looks >= NEGATIVE_LOOKS && waited >= can.settle);
     (settled && others_seen).then(|| {
         let kind = ErrorKind::BackendUnavailable { retry_after: SUBMIT_AGAIN };
         Error::new(kind, "the batch never reached its backend; it may be submitted again")
@@ -236,6 +243,11 @@ async fn take_over(gateway: Arc<Gateway>, entry: Entry, lease: Lease) {
         let _ = settle_for_sure(&gateway, &entry, &held, unsent).await;
         return;
     }
+    // Its sender is gone: written down before the first look, so that the next life knows since when.
+    let entry = match entry.phase {
+        Phase::Sending => settle_for_sure(&gateway, &entry, &held, || Verdict::Ambiguous).await.unwrap_or(entry),
+        Phase::Intended | Phase::Ambiguous | Phase::Accepted | Phase::Refused | Phase::Failed => entry,
+    };
     match gateway.stack(&entry.backend) {
         Ok(stack) => match resolve(&gateway, stack, &entry, &held).await {
             Resolution::Accepted(row, _) => return catch_up(&gateway, stack, &row).await,

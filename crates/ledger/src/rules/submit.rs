@@ -82,7 +82,11 @@ impl Rules {
             Verdict::Accepted(seen) => return self.accept(table, row, &seen, now),
             Verdict::Refused(error) => row.give_up(Phase::Refused, &error.message, now),
             Verdict::Failed(why) => row.give_up(Phase::Failed, &why, now),
-            Verdict::Ambiguous => row.entry.phase = Phase::Ambiguous,
+            Verdict::Ambiguous => {
+                row.entry.phase = Phase::Ambiguous;
+                // Since then nobody sends it any more: what `settle` counts from, in this life and the next.
+                row.batch_mut().times.modified = now;
+            }
         }
         Ok(table.update(row)?.entry.clone())
     }

@@ -133,12 +133,28 @@ async fn a_backend_that_is_down_at_the_start_is_asked_when_it_is_back() {
     house.backend.set_reachable(false);
     house.gateway.start();
     tokio::time::sleep(300 * SECOND).await;
-    assert_eq!(phase_of(&house, &entry).await, Phase::Sending);
+    assert_eq!(phase_of(&house, &entry).await, Phase::Ambiguous);
     assert_eq!(house.gateway.open_submits()[0].whereabouts, Whereabouts::LookedFor);
     house.assert_not_known_yet(&entry.batch.id.uuid.to_string()).await;
     house.backend.set_reachable(true);
     tokio::time::sleep(20 * SECOND).await;
     assert_eq!(phase_of(&house, &entry).await, Phase::Accepted);
+}
+
+/// A proxy that is restarted more often than that would else never believe that a batch is absent.
+#[tokio::test(start_paused = true)]
+async fn the_time_to_settle_goes_on_in_the_next_life() {
+    let house = not_started();
+    house.backend.set_capabilities(|can| can.settle = 100 * SECOND);
+    house.backend.add_foreign(spec("other"));
+    let entry = left_open(&house, Phase::Sending).await;
+    let mut house = house.next_life_with(|plans| plans.started = true);
+    for phase in [Phase::Ambiguous, Phase::Ambiguous, Phase::Failed] {
+        tokio::time::sleep(45 * SECOND).await;
+        assert_eq!(phase_of(&house, &entry).await, phase);
+        house.gateway.drain().await;
+        house = house.next_life();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +164,7 @@ async fn where_nobody_can_tell_it_stays_open_and_is_asked_once() {
     let entry = left_open(&house, Phase::Sending).await;
     house.gateway.start();
     tokio::time::sleep(3_600 * SECOND).await;
-    assert_eq!(phase_of(&house, &entry).await, Phase::Sending);
+    assert_eq!(phase_of(&house, &entry).await, Phase::Ambiguous);
     assert_eq!(house.backend.calls(Point::LookUp), 1);
     house.assert_not_known_yet("1").await;
     let open = house.gateway.open_submits();
@@ -169,7 +185,7 @@ async fn an_intent_whose_backend_is_gone_from_the_configuration_stays_open() {
     let entry = left_open(&house, Phase::Sending).await;
     let house = house.next_life_with(|plans| (plans.backends, plans.started) = (Vec::new(), true));
     tokio::time::sleep(600 * SECOND).await;
-    assert_eq!(phase_of(&house, &entry).await, Phase::Sending);
+    assert_eq!(phase_of(&house, &entry).await, Phase::Ambiguous);
 }
 
 #[tokio::test(start_paused = true)]
