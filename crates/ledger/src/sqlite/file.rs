@@ -27,7 +27,14 @@ const FILE_MODE: u32 = 0o600;
 
 /// The lock on the ledger, free again when this is dropped, however the process ends.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that is just being forked has the open file too for a moment: only unlocking lets go at once.
+        let _ = self.0.unlock();
+    }
+}
 
 /// Makes folder and file where they are missing, and takes the lock.
 pub(super) fn take(path: &Path) -> Result<Lock, LedgerError> {
