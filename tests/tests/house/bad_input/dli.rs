@@ -58,6 +58,8 @@ pub(super) fn is_readable(told: &Told<'_>) -> bool {
         200 => is_found && (told.is_head || told.json.as_ref().is_some_and(|json| json.is_object() && !failure)),
         400 | 401 | 403 | 404 | 413 | 414 | 417 | 431 if told.is_head => true,
         400 | 401 | 403 | 404 | 413 | 417 if failure && is_found => true,
+        // Of a batch whose submit is on its way at this moment.
+        502 | 503 if told.answer.header("retry-after").is_some() => told.is_head || (failure && is_found),
         // What is said of a head that cannot be taken: there is no request yet that could have an id.
         400 | 414 | 431 => (failure || told.is_bare()) && told.closes(),
         _ => false,

@@ -61,7 +61,7 @@ pub(super) fn is_readable(told: &Told<'_>) -> bool {
     match told.status {
         200 => told.is_head || object || pong || options || told.kind == "text/html;charset=utf-8",
         302 => told.answer.header("location").is_some() && empty,
-        _ if told.is_head => matches!(told.status, 400 | 401 | 403 | 404 | 405 | 406 | 414 | 415 | 431 | 500),
+        _ if told.is_head => matches!(told.status, 400 | 401 | 403 | 404 | 405 | 406 | 414 | 415 | 431 | 500 | 503),
         400 => message || jackson || is_page(told) || told.is_bad_message() || told.is_bare(),
         401 | 403 => message || is_page(told),
         404 | 405 | 406 | 409 | 413 | 415 => message,
@@ -70,6 +70,8 @@ pub(super) fn is_readable(told: &Told<'_>) -> bool {
         // To CONNECT.
         501 => empty,
         500 => message || is_page(told),
+        // Of a batch whose submit is on its way at this moment.
+        503 => message && told.answer.header("retry-after").is_some(),
         _ => false,
     }
 }

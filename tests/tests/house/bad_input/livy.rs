@@ -43,6 +43,8 @@ pub(super) fn is_readable(told: &Told<'_>) -> bool {
         404 => msg || empty || told.text == "File not found",
         405 => empty && told.answer.header("allow").is_some(),
         417 => told.is_bad_message(),
+        // Of a batch whose submit is on its way at this moment.
+        503 => msg && told.answer.header("retry-after").is_some(),
         414 | 431 => told.is_bare(),
         500 => json.and_then(Value::as_str).is_some_and(exception) || exception(&told.text),
         _ => false,
