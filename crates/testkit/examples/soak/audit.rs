@@ -132,8 +132,10 @@ fn invented(told: &Told, ran: &[Truth], sight: &Sight) -> Option<String> {
     let is_it = |truth: &Truth| match (sight.shown, truth.end) {
         (Shown::Ended(shown), end) if shown == end => true,
         (Shown::Dead, End::Failed | End::Cancelled) => true,
-        // DLI calls both dead, so who has asked for the end is told that it came.
-        (Shown::Ended(End::Cancelled), End::Failed) => truth.on == Speech::Dli && told.cancel_asked,
+        // DLI calls both dead, and Livy may show what it kills as dead, so who has asked for the end is told that it came.
+        (Shown::Ended(End::Cancelled), End::Failed) => {
+            matches!(truth.on, Speech::Dli | Speech::Livy) && told.cancel_asked
+        }
         // Livy deletes what has just ended in the same words.
         (Shown::Ended(End::Cancelled) | Shown::Dead, _) => truth.dropped && told.cancel_asked,
         (Shown::Ended(_), _) => false,
