@@ -35,6 +35,9 @@ def everywhere(checks, seen, name, by, own, state, line=None, apart=()):
         if client == by and own is not None:
             checks.equal(f"{name}: {client} lists it under the id that it was given", batch, own)
         if line:
+            if state == "running":
+                # What the job has said is on its way through Spark's pipes.
+                until(f"{client} reads '{line}'", lambda view=view, batch=batch: line in view.log(batch), deadline=30)
             checks.that(f"{name}: {client} reads its log", line in view.log(batch), view.log(batch)[-5:])
 
 
