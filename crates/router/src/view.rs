@@ -147,10 +147,7 @@ pub(crate) async fn show(
     let Some(native) = there(entry, ended, detail) else { return Ok((entry.batch.clone(), notes)) };
     let stack = match stack {
         Ok(stack) if stack.looks.are_shared() => stack,
-        stack => {
-            let shown = ask(gateway, ctx, stack, entry, native, detail).await?;
-            return Ok((shown.batch, Notes { stale_seconds: shown.stale_seconds, ..notes }));
-        }
+        Ok(_) | Err(_) => return show_now(gateway, ctx, entry, detail).await,
     };
     let angle = stack.looks.angle(ctx, detail, stack.can().caller_credentials);
     let waiting = match stack.looks.way(native, angle, &entry.batch) {
