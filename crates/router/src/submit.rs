@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
     BackendName, Batch, BatchId, BatchSpec, Clash, Context, Detail, Entry, Error, ErrorKind, Fate, Field, FieldClass,
-    IdempotencyKey, Intended, Intent, KeyClaim, Lease, Marker, NativeId, NativeIdentity, NewIntent, Notes, Outcome,
-    Phase, Plan, Project, Replay, Reply, Result, Submission, SubmitError, Uuid, Verdict,
+    IdempotencyKey, Intended, Intent, KeyClaim, Lease, Marker, Marking, NativeId, NativeIdentity, NewIntent, Notes,
+    Outcome, Phase, Plan, Project, Replay, Reply, Result, Submission, SubmitError, Uuid, Verdict,
 };
 use http::HeaderMap;
 use tokio::{sync::oneshot, time::Instant};
@@ -218,8 +218,9 @@ fn wish(gateway: &Gateway, ctx: &Context, planned: Planned, fingerprint: [u8; 32
         key: key.map(|key| KeyClaim { value: key.value, replay: key.replay, fingerprint }),
         unique_name: unique_name.then_some(listed_from),
         claim: gateway.claim(),
-        // Where a file is staged first, or the answer may be that nothing is sent, a crash before the first byte is to be known as one.
-        at_once: plan.is_ok() && staged.is_none(),
+        // Where a file is staged first, the answer may be that nothing is sent, or no look could tell whether it was, a crash before the first byte
+        // is to be known as one.
+        at_once: plan.is_ok() && staged.is_none() && stack.can().marking != Marking::None,
     };
     Ok(Wish { ctx: ctx.clone(), new, stack, plan, staged, _spool: spool })
 }

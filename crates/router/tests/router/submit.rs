@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use batchlingua_core::{BatchState, Field, Ledger, Scope};
+use batchlingua_core::{BatchState, Field, Ledger, Marking, Scope};
 use batchlingua_router::{CallLimits, Policies, Policy};
 use batchlingua_testkit::{Point, SubmitFault};
 use serde_json::json;
@@ -38,6 +38,16 @@ async fn a_batch_is_accepted_and_known_by_all_its_ids() {
     assert_eq!(house.backend.jobs_created(), 1);
     assert_eq!(house.notebook.lines("audit"), ["audit submit ok known"]);
     assert_eq!(house.notebook.lines("phase"), ["phase intended", "phase sending", "phase accepted"]);
+}
+
+/// A crash before the first byte is looked up where a look can tell; where none can, it is written down apart that something is sent.
+#[tokio::test(start_paused = true)]
+async fn only_where_nobody_could_tell_sending_is_a_write_of_its_own() {
+    for (marking, writes) in [(Marking::Findable, 0), (Marking::None, 1)] {
+        let house = House::over_able(|can| can.marking = marking);
+        assert_eq!(house.post("/jobs", job("a")).await.status, 201);
+        assert_eq!(house.ledger.calls("may_send"), writes, "{marking:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
