@@ -34,6 +34,22 @@ impl BatchKind {
             _ => Self::Jar,
         }
     }
+
+    /// Its word in what is stored and what is told to people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jar => "jar",
+            Self::Python => "python",
+            Self::R => "r",
+            Self::Sql => "sql",
+            Self::Other => "other",
+        }
+    }
+
+    /// The kind of a word that [`as_str`](Self::as_str) gave.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Jar, Self::Python, Self::R, Self::Sql, Self::Other].into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Cores and memory of one process.
@@ -384,5 +400,15 @@ mod tests {
         assert_eq!(BatchKind::of_file("hdfs:///a.R"), BatchKind::R);
         assert_eq!(BatchKind::of_file("/a.py/b.jar"), BatchKind::Jar);
         assert_eq!(BatchKind::of_file("/no/extension"), BatchKind::Jar);
+    }
+
+    #[test]
+    fn every_kind_is_read_back_by_its_word() {
+        use BatchKind::{Jar, Other, Python, R, Sql};
+        let words = [(Jar, "jar"), (Python, "python"), (R, "r"), (Sql, "sql"), (Other, "other")];
+        for (kind, word) in words {
+            assert_eq!((kind.as_str(), BatchKind::of_word(word)), (word, Some(kind)));
+        }
+        assert_eq!(BatchKind::of_word("Jar"), None);
     }
 }

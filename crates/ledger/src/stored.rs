@@ -2,7 +2,7 @@
 //!
 //! Queue, name and kind have columns of their own, since lists ask for them, and are not written twice.
 
-use batchlingua_core::{BatchKind, BatchSpec, Extension, Size};
+use batchlingua_core::{BatchSpec, Extension, Size};
 use serde::{Deserialize, Serialize};
 
 /// A spec as JSON. Written from what is borrowed and read into what is owned.
@@ -126,28 +126,6 @@ fn extension(stored: StoredExtension) -> Extension {
     Extension { dialect: dialect.into(), name, value }
 }
 
-const KINDS: [(BatchKind, &str); 5] = [
-    (BatchKind::Jar, "jar"),
-    (BatchKind::Python, "python"),
-    (BatchKind::R, "r"),
-    (BatchKind::Sql, "sql"),
-    (BatchKind::Other, "other"),
-];
-
-pub(crate) fn kind_word(kind: BatchKind) -> &'static str {
-    match kind {
-        BatchKind::Jar => "jar",
-        BatchKind::Python => "python",
-        BatchKind::R => "r",
-        BatchKind::Sql => "sql",
-        BatchKind::Other => "other",
-    }
-}
-
-pub(crate) fn kind_of(word: &str) -> Option<BatchKind> {
-    KINDS.into_iter().find(|(_, known)| *known == word).map(|(kind, _)| kind)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,12 +157,5 @@ mod tests {
             assert_eq!(spec_of(&text).expect("what was written is read"), spec);
         }
         assert_eq!(spec_text(&BatchSpec::default()).expect("a spec is JSON"), "{}");
-    }
-
-    #[test]
-    fn every_kind_has_a_word_that_is_read_back() {
-        for (kind, word) in KINDS {
-            assert_eq!((kind_word(kind), kind_of(word)), (word, Some(kind)));
-        }
     }
 }

@@ -72,7 +72,7 @@ impl Meta {
             owner: owner.name.to_string(),
             owner_verified: owner.verified,
             project: project.map(|project| project.as_str().to_owned()),
-            kind: kind_word(spec.kind).to_owned(),
+            kind: spec.kind.as_str().to_owned(),
             file: spec.file.as_deref().map(redact::line),
             class_name: spec.class_name.clone(),
             args: redact::args(&spec.args),
@@ -103,7 +103,7 @@ impl Meta {
     /// What was submitted, secrets masked.
     pub(crate) fn into_spec(self) -> BatchSpec {
         BatchSpec {
-            kind: kind_of_word(&self.kind),
+            kind: BatchKind::of_word(&self.kind).unwrap_or(BatchKind::Other),
             file: self.file,
             class_name: self.class_name,
             args: self.args,
@@ -121,28 +121,6 @@ impl Meta {
             extensions: Vec::new(),
         }
     }
-}
-
-const KINDS: [(BatchKind, &str); 5] = [
-    (BatchKind::Jar, "jar"),
-    (BatchKind::Python, "python"),
-    (BatchKind::R, "r"),
-    (BatchKind::Sql, "sql"),
-    (BatchKind::Other, "other"),
-];
-
-fn kind_word(kind: BatchKind) -> &'static str {
-    match kind {
-        BatchKind::Jar => "jar",
-        BatchKind::Python => "python",
-        BatchKind::R => "r",
-        BatchKind::Sql => "sql",
-        BatchKind::Other => "other",
-    }
-}
-
-fn kind_of_word(word: &str) -> BatchKind {
-    KINDS.into_iter().find(|(_, known)| *known == word).map_or(BatchKind::Other, |(kind, _)| kind)
 }
 
 /// How a job ended.
@@ -222,13 +200,6 @@ mod tests {
         let back = back.into_spec();
         assert_eq!((back.kind, back.args.len(), back.driver), (BatchKind::Python, 3, spec.driver));
         assert_eq!(back.conf.get("spark.a"), Some("1"));
-    }
-
-    #[test]
-    fn every_kind_has_a_word() {
-        for (kind, word) in KINDS {
-            assert_eq!((kind_word(kind), kind_of_word(word)), (word, kind));
-        }
     }
 
     #[test]

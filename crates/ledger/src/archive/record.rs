@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    App, Batch, BatchId, BatchState, DialectName, Entry, Holder, KeptLog, KeyClaim, Marker, Millis, Phase, Principal,
-    Replay, RowId, Times, Uuid,
+    App, Batch, BatchId, BatchKind, BatchState, DialectName, Entry, Holder, KeptLog, KeyClaim, Marker, Millis, Phase,
+    Principal, Replay, RowId, Times, Uuid,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::{
     LedgerError,
     row::{Id, Row},
-    stored::{kind_of, kind_word, spec_of, spec_text},
+    stored::{spec_of, spec_text},
 };
 
 /// One line.
@@ -101,7 +101,7 @@ impl Record {
             project: batch.project.as_ref().map(|project| project.as_str().to_owned()),
             queue: batch.spec.queue.clone(),
             name: batch.spec.name.clone(),
-            kind: kind_word(batch.spec.kind).to_owned(),
+            kind: batch.spec.kind.as_str().to_owned(),
             marker_name: entry.marker.name.clone(),
             unmapped: entry.unmapped.to_vec(),
             revision: row.revision,
@@ -132,7 +132,7 @@ impl Record {
 
     pub(super) fn whole(self) -> Result<Whole, LedgerError> {
         let mut spec = spec_of(self.spec.get()).map_err(bad)?;
-        spec.kind = kind_of(&self.kind).ok_or_else(|| bad(format!("the kind {}", self.kind)))?;
+        spec.kind = BatchKind::of_word(&self.kind).ok_or_else(|| bad(format!("the kind {}", self.kind)))?;
         (spec.queue, spec.name) = (self.queue, self.name);
         let state = BatchState::from_word(&self.state).ok_or_else(|| bad(format!("the state {}", self.state)))?;
         let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == self.phase);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use batchlingua_core::{
-    App, Batch, BatchId, BatchState, DialectName, Entry, Holder, KeyClaim, Marker, Millis, Phase, Principal, Replay,
-    RowId, Times, Uuid,
+    App, Batch, BatchId, BatchKind, BatchState, DialectName, Entry, Holder, KeyClaim, Marker, Millis, Phase, Principal,
+    Replay, RowId, Times, Uuid,
 };
 use tokio_postgres::{Row as Sql, types::FromSqlOwned};
 
@@ -12,7 +12,7 @@ use super::value::{Value, escaped, unescaped};
 use crate::{
     LedgerError,
     row::Row,
-    stored::{kind_of, kind_word, spec_of, spec_text},
+    stored::{spec_of, spec_text},
 };
 
 const FIXED: &[&str] = &[
@@ -91,7 +91,7 @@ pub(super) fn fixed(row: &Row) -> Result<Vec<Value>, LedgerError> {
         batch.project.as_ref().map(|project| project.as_str()).into(),
         batch.spec.queue.as_deref().into(),
         batch.spec.name.as_deref().into(),
-        kind_word(batch.spec.kind).into(),
+        batch.spec.kind.as_str().into(),
         entry.marker.name.as_deref().into(),
         Value::Text(serde_json::to_string(&*entry.unmapped).map_err(from_json)?),
         Value::Text(spec_text(&batch.spec).map_err(from_json)?),
@@ -157,7 +157,7 @@ pub(super) fn read(sql: &Sql) -> Result<Arc<Row>, LedgerError> {
     let project = cells.text()?.map(Into::into);
     let queue = cells.text()?;
     let name = cells.text()?;
-    let kind = cells.word("kind", kind_of)?;
+    let kind = cells.word("kind", BatchKind::of_word)?;
     let marker_name = cells.text()?;
     let unmapped: Vec<String> = serde_json::from_str(&cells.next::<String>()?).map_err(from_json)?;
     let mut spec = spec_of(&cells.next::<String>()?).map_err(from_json)?;

@@ -10,7 +10,7 @@ use super::{
     tx::{id_text, read},
     value::{Value, escaped},
 };
-use crate::{LedgerError, row::Row, stored::kind_word};
+use crate::{LedgerError, row::Row};
 
 /// A page of rows, and how many there are in all.
 pub(super) struct Listed {
@@ -119,7 +119,7 @@ fn narrow(condition: &mut Where, filter: &Filter) {
         condition.and_one_of("state", "", states.iter().map(|state| state.as_str()));
     }
     if let Some(kinds) = &filter.kinds {
-        condition.and_one_of("kind", "", kinds.iter().map(|kind| kind_word(*kind)));
+        condition.and_one_of("kind", "", kinds.iter().map(|kind| kind.as_str()));
     }
     if let Some(id) = &filter.id {
         let uuid = id.parse::<Uuid>().map_or_else(|_| id_text(id), |uuid| uuid.to_string());

@@ -10,8 +10,8 @@ use std::{
 };
 
 use batchlingua_core::{
-    App, Batch, BatchId, BatchState, DialectName, Entry, Holder, KeyClaim, Marker, Millis, Phase, Principal, Replay,
-    RowId, Times, Uuid,
+    App, Batch, BatchId, BatchKind, BatchState, DialectName, Entry, Holder, KeyClaim, Marker, Millis, Phase, Principal,
+    Replay, RowId, Times, Uuid,
 };
 use rusqlite::{
     Row as Sql,
@@ -22,7 +22,7 @@ use super::{from_json, unreadable};
 use crate::{
     LedgerError,
     row::Row,
-    stored::{kind_of, kind_word, spec_of, spec_text},
+    stored::{spec_of, spec_text},
 };
 
 const FIXED: &[&str] = &[
@@ -107,7 +107,7 @@ pub(super) fn fixed(row: &Row) -> Result<[Given<'_>; FIXED.len()], LedgerError> 
         optional(batch.project.as_ref().map(|project| project.as_str())),
         optional(batch.spec.queue.as_deref()),
         optional(batch.spec.name.as_deref()),
-        text(kind_word(batch.spec.kind)),
+        text(batch.spec.kind.as_str()),
         optional(entry.marker.name.as_deref()),
         made(serde_json::to_string(&*entry.unmapped).map_err(from_json)?),
         made(spec_text(&batch.spec).map_err(from_json)?),
@@ -160,7 +160,7 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     let project = cells.next::<Option<String>>()?.map(Into::into);
     let queue = cells.next()?;
     let name = cells.next()?;
-    let kind = cells.word("kind", kind_of)?;
+    let kind = cells.word("kind", BatchKind::of_word)?;
     let marker_name = cells.next()?;
     let unmapped: Vec<String> = serde_json::from_str(&cells.next::<String>()?).map_err(from_json)?;
     let mut spec = spec_of(&cells.next::<String>()?).map_err(from_json)?;

@@ -15,7 +15,6 @@ use crate::{
     cache::Cache,
     kept::{Count, Floors},
     row::Row,
-    stored::kind_word,
 };
 
 /// Conditions that must all hold, with their values in the order of their places.
@@ -151,7 +150,7 @@ fn narrow(condition: &mut Where, filter: &Filter) {
         condition.and_one_of("state", "", states.iter().map(|state| state.as_str()));
     }
     if let Some(kinds) = &filter.kinds {
-        condition.and_one_of("kind", "", kinds.iter().map(|kind| kind_word(*kind)));
+        condition.and_one_of("kind", "", kinds.iter().map(|kind| kind.as_str()));
     }
     if let Some(id) = &filter.id {
         let uuid = id.parse::<Uuid>().map_or_else(|_| id.clone(), |uuid| uuid.to_string());

@@ -1,8 +1,8 @@
 //! What a client asks, for people: the operation and each of its fields that is given.
 
 use batchlingua_core::{
-    Action, BatchKind, BatchRef, BatchSpec, Extension, Filter, Lines, ListQuery, LogSource, Operation, Payload,
-    Purpose, Replay, Selection, SortKey, StateSet, Submission, redact,
+    Action, BatchRef, BatchSpec, Extension, Filter, Lines, ListQuery, LogSource, Operation, Payload, Purpose, Replay,
+    Selection, SortKey, StateSet, Submission, redact,
 };
 
 use super::masked;
@@ -93,7 +93,7 @@ impl Fields {
 
     fn spec(&mut self, spec: &BatchSpec) {
         let lines = |list: &[String]| list.iter().map(|item| redact::line(item)).collect();
-        self.text("kind", Some(kind(spec.kind)));
+        self.text("kind", Some(spec.kind.as_str()));
         self.line("file", spec.file.as_ref());
         self.line("class_name", spec.class_name.as_ref());
         self.list("args", masked::args(&spec.args));
@@ -118,7 +118,7 @@ impl Fields {
     fn query(&mut self, query: &ListQuery) {
         let Filter { states, kinds, id, owner, user, name, program, contains, queue, .. } = &query.filter;
         self.list("states", states.map(words).unwrap_or_default());
-        self.list("kinds", kinds.iter().flatten().map(|of| kind(*of).to_owned()).collect());
+        self.list("kinds", kinds.iter().flatten().map(|kind| kind.as_str().to_owned()).collect());
         for (field, text) in [
             ("id", id),
             ("owner", owner),
@@ -168,16 +168,6 @@ fn upload(file: &Payload) -> String {
         Purpose::Conf(keys) => format!("appended to {}", keys.join(", ")),
     };
     format!("{} ({} bytes, part '{}'): {purpose}", file.file_name, file.bytes, file.part)
-}
-
-fn kind(kind: BatchKind) -> &'static str {
-    match kind {
-        BatchKind::Jar => "jar",
-        BatchKind::Python => "python",
-        BatchKind::R => "r",
-        BatchKind::Sql => "sql",
-        BatchKind::Other => "other",
-    }
 }
 
 fn words(states: StateSet) -> Vec<String> {
