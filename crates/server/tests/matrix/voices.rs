@@ -15,7 +15,9 @@ pub(crate) trait Voice: Sync {
     fn submit(&self, spec: &BatchSpec) -> Option<Ask>;
 
     /// The id that a submit was answered with.
-    fn submitted(&self, answer: &Value) -> String;
+    fn submitted(&self, answer: &Value) -> String {
+        text(&answer["id"])
+    }
 
     /// What the proxy knows it by.
     fn wanted(&self, id: &str) -> BatchRef {
@@ -27,21 +29,40 @@ pub(crate) trait Voice: Sync {
         id.uuid.to_string()
     }
 
-    fn get(&self, id: &str) -> Ask;
+    /// The path of all batches, and the member of a list's answer that has their objects.
+    fn batches(&self) -> (&'static str, &'static str);
+
+    fn get(&self, id: &str) -> Ask {
+        Ask::get(format!("{}/{id}", self.batches().0))
+    }
 
     /// Id and state of the object in an answer.
-    fn object(&self, answer: &Value) -> (String, String);
+    fn object(&self, answer: &Value) -> (String, String) {
+        (text(&answer["id"]), text(&answer["state"]))
+    }
 
-    fn list(&self) -> Ask;
+    fn list(&self) -> Ask {
+        Ask::get(format!("{}?size=1000", self.batches().0))
+    }
 
     /// The objects of a list.
-    fn objects(&self, answer: &Value) -> Vec<(String, String)>;
+    fn objects(&self, answer: &Value) -> Vec<(String, String)> {
+        let rows = self.batches().1;
+        answer[rows]
+            .as_array()
+            .unwrap_or_else(|| panic!("no {rows} in {answer}"))
+            .iter()
+            .map(|batch| self.object(batch))
+            .collect()
+    }
 
     fn log(&self, id: &str) -> Ask;
 
     fn lines(&self, answer: &Heard) -> Vec<String>;
 
-    fn cancel(&self, id: &str) -> Ask;
+    fn cancel(&self, id: &str) -> Ask {
+        Ask::delete(format!("{}/{id}", self.batches().0))
+    }
 
     /// Whether the client that has cancelled a batch is not shown it any more.
     fn cancel_forgets(&self) -> bool {
@@ -49,7 +70,9 @@ pub(crate) trait Voice: Sync {
     }
 
     /// A question about a batch that does not exist, and the status of its answer.
-    fn unknown(&self) -> (Ask, u16);
+    fn unknown(&self) -> (Ask, u16) {
+        (self.get(NOBODY), 404)
+    }
 
     /// The status that says: later, somebody behind cannot be asked now.
     fn unavailable(&self) -> u16;
@@ -58,7 +81,9 @@ pub(crate) trait Voice: Sync {
     fn refused(&self) -> u16;
 
     /// The name of the object in an answer.
-    fn name(&self, answer: &Value) -> Option<String>;
+    fn name(&self, answer: &Value) -> Option<String> {
+        answer["name"].as_str().map(str::to_owned)
+    }
 
     /// The word for a state (the table of the design).
     fn word(&self, state: BatchState) -> &'static str;
@@ -94,24 +119,8 @@ impl Voice for Kyuubi {
         Some(Ask::send(Method::POST, "/api/v1/batches", body))
     }
 
-    fn submitted(&self, answer: &Value) -> String {
-        text(&answer["id"])
-    }
-
-    fn get(&self, id: &str) -> Ask {
-        Ask::get(format!("/api/v1/batches/{id}"))
-    }
-
-    fn object(&self, answer: &Value) -> (String, String) {
-        (text(&answer["id"]), text(&answer["state"]))
-    }
-
-    fn list(&self) -> Ask {
-        Ask::get("/api/v1/batches?size=1000")
-    }
-
-    fn objects(&self, answer: &Value) -> Vec<(String, String)> {
-        answer["batches"].as_array().expect("batches").iter().map(|batch| self.object(batch)).collect()
+    fn batches(&self) -> (&'static str, &'static str) {
+        ("/api/v1/batches", "batches")
     }
 
     fn log(&self, id: &str) -> Ask {
@@ -122,24 +131,12 @@ impl Voice for Kyuubi {
         texts(&answer.json()["logRowSet"])
     }
 
-    fn cancel(&self, id: &str) -> Ask {
-        Ask::delete(format!("/api/v1/batches/{id}"))
-    }
-
-    fn unknown(&self) -> (Ask, u16) {
-        (self.get(NOBODY), 404)
-    }
-
     fn unavailable(&self) -> u16 {
         503
     }
 
     fn refused(&self) -> u16 {
         500
-    }
-
-    fn name(&self, answer: &Value) -> Option<String> {
-        answer["name"].as_str().map(str::to_owned)
     }
 
     fn word(&self, state: BatchState) -> &'static str {
@@ -164,10 +161,6 @@ impl Voice for Livy {
         Some(Ask::send(Method::POST, "/batches", json!({ "file": spec.file, "args": spec.args })))
     }
 
-    fn submitted(&self, answer: &Value) -> String {
-        text(&answer["id"])
-    }
-
     fn wanted(&self, id: &str) -> BatchRef {
         BatchRef::Ordinal(id.parse().unwrap_or_else(|error| panic!("{id}: {error}")))
     }
@@ -176,20 +169,8 @@ impl Voice for Livy {
         id.ordinal.to_string()
     }
 
-    fn get(&self, id: &str) -> Ask {
-        Ask::get(format!("/batches/{id}"))
-    }
-
-    fn object(&self, answer: &Value) -> (String, String) {
-        (text(&answer["id"]), text(&answer["state"]))
-    }
-
-    fn list(&self) -> Ask {
-        Ask::get("/batches?size=1000")
-    }
-
-    fn objects(&self, answer: &Value) -> Vec<(String, String)> {
-        answer["sessions"].as_array().expect("sessions").iter().map(|batch| self.object(batch)).collect()
+    fn batches(&self) -> (&'static str, &'static str) {
+        ("/batches", "sessions")
     }
 
     fn log(&self, id: &str) -> Ask {
@@ -198,10 +179,6 @@ impl Voice for Livy {
 
     fn lines(&self, answer: &Heard) -> Vec<String> {
         texts(&answer.json()["log"])
-    }
-
-    fn cancel(&self, id: &str) -> Ask {
-        Ask::delete(format!("/batches/{id}"))
     }
 
     fn cancel_forgets(&self) -> bool {
@@ -218,10 +195,6 @@ impl Voice for Livy {
 
     fn refused(&self) -> u16 {
         400
-    }
-
-    fn name(&self, answer: &Value) -> Option<String> {
-        answer["name"].as_str().map(str::to_owned)
     }
 
     fn word(&self, state: BatchState) -> &'static str {
@@ -249,24 +222,8 @@ impl Voice for Dli {
         Some(Ask::send(Method::POST, "/v2.0/p1/batches", body))
     }
 
-    fn submitted(&self, answer: &Value) -> String {
-        text(&answer["id"])
-    }
-
-    fn get(&self, id: &str) -> Ask {
-        Ask::get(format!("/v2.0/p1/batches/{id}"))
-    }
-
-    fn object(&self, answer: &Value) -> (String, String) {
-        (text(&answer["id"]), text(&answer["state"]))
-    }
-
-    fn list(&self) -> Ask {
-        Ask::get("/v2.0/p1/batches?size=1000")
-    }
-
-    fn objects(&self, answer: &Value) -> Vec<(String, String)> {
-        answer["sessions"].as_array().expect("sessions").iter().map(|batch| self.object(batch)).collect()
+    fn batches(&self) -> (&'static str, &'static str) {
+        ("/v2.0/p1/batches", "sessions")
     }
 
     fn log(&self, id: &str) -> Ask {
@@ -277,24 +234,12 @@ impl Voice for Dli {
         texts(&answer.json()["log"])
     }
 
-    fn cancel(&self, id: &str) -> Ask {
-        Ask::delete(format!("/v2.0/p1/batches/{id}"))
-    }
-
-    fn unknown(&self) -> (Ask, u16) {
-        (self.get(NOBODY), 404)
-    }
-
     fn unavailable(&self) -> u16 {
         502
     }
 
     fn refused(&self) -> u16 {
         400
-    }
-
-    fn name(&self, answer: &Value) -> Option<String> {
-        answer["name"].as_str().map(str::to_owned)
     }
 
     fn word(&self, state: BatchState) -> &'static str {
@@ -332,6 +277,10 @@ impl Voice for Kylin {
 
     fn submitted(&self, answer: &Value) -> String {
         unreachable!("Kylin has no call that is answered {answer}")
+    }
+
+    fn batches(&self) -> (&'static str, &'static str) {
+        ("/kylin/api/jobs", "value")
     }
 
     /// The one face of Kylin 5 that has a call for one job.
