@@ -39,6 +39,12 @@ pub trait Backend: Send + Sync + 'static {
     /// One step of a walk over all batches; filtering and order are the ledger's.
     async fn scan(&self, ctx: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>>;
 
+    /// Whether a row of a walk tells a client of this dialect all that [`Backend::get`] with this detail would of a batch that lives, so that
+    /// one walk serves all who watch.
+    fn rows_tell(&self, _: &DialectName, _: Detail) -> bool {
+        false
+    }
+
     /// A page of lines, or a stream of all.
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log>;
 

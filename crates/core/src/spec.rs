@@ -91,6 +91,11 @@ impl Conf {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// The same keys with other values.
+    pub fn map_values(&self, value: impl Fn(&str, &str) -> String) -> Self {
+        Self(self.0.iter().map(|(key, was)| (key.clone(), value(key, was))).collect())
+    }
+
     /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,14 +7,15 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, Batch, Capabilities, Clock, Context, Cursor, Detail, Effect, Error, ErrorKind, Intent, Log,
-    LogQuery, Marking, Millis, NativeId, NativeIds, Page, Plan, Project, Result, Revival, Sighting, Sought,
-    SubmitError,
+    Action, Backend, Batch, Capabilities, Clock, Context, Cursor, Detail, DialectName, Effect, Error, ErrorKind,
+    Intent, Log, LogQuery, Marking, Millis, NativeId, NativeIds, Page, Plan, Project, Result, Revival, Sighting,
+    Sought, SubmitError,
 };
 use batchlingua_wire::{Answer, Client, OpenContext, Platform, Signer};
 use bytes::Bytes;
 
 use crate::{
+    NAME,
     client::{DliClient, Listed, Place},
     error::About,
     logs::{self, Logs},
@@ -244,6 +245,15 @@ impl Backend for DliBackend {
                 .filter(|next| self.settings.scope.walked().nth(next.project).is_some()),
         };
         Ok(Page { rows, total: None, next: next.map(Step::into_cursor) })
+    }
+
+    /// A batch by itself has members that no row has, which only its own clients are shown.
+    fn rows_tell(&self, dialect: &DialectName, detail: Detail) -> bool {
+        match detail {
+            Detail::State => true,
+            Detail::Summary => dialect.as_str() != NAME,
+            Detail::Steps => false,
+        }
     }
 
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {

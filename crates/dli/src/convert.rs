@@ -121,8 +121,8 @@ fn take_size(spec: &mut BatchSpec, letter: Option<&str>) -> Result<()> {
 pub(crate) enum View {
     /// A create's.
     Created,
-    /// A list's, at this time.
-    Listed(Millis),
+    /// A list's.
+    Listed,
     /// Its own.
     Shown,
 }
@@ -133,7 +133,7 @@ pub(crate) fn object(batch: &Batch<BatchId>, view: View) -> BatchObject<'_> {
     let text = |name: &str| kept_text(spec, name).unwrap_or_default();
     let queue = spec.queue.as_deref().map_or(Cow::Borrowed(""), in_lower_case);
     let app_id = batch.app.id.as_deref();
-    let is_listed = matches!(view, View::Listed(_));
+    let is_listed = view == View::Listed;
     BatchObject {
         id: batch.id.uuid.to_string(),
         state: state::word(batch.state),
@@ -149,10 +149,6 @@ pub(crate) fn object(batch: &Batch<BatchId>, view: View) -> BatchObject<'_> {
         image: text("image"),
         create_time: batch.times.created.0,
         update_time: updated(batch).0,
-        duration: match view {
-            View::Listed(now) => Some(duration(batch, now)),
-            View::Created | View::Shown => None,
-        },
         feature: (view == View::Shown).then(|| text("feature")),
         spark_version: (view == View::Shown).then(|| text("spark_version")),
         req_body: (view != View::Created).then(|| echo::text(spec)),
@@ -182,7 +178,7 @@ fn updated(batch: &Batch<BatchId>) -> Millis {
 }
 
 /// How long it ran, or has run: what a list is sorted by.
-fn duration(batch: &Batch<BatchId>, now: Millis) -> i64 {
+pub(crate) fn duration(batch: &Batch<BatchId>, now: Millis) -> i64 {
     let Some(started) = batch.times.started else { return 0 };
     batch.times.ended.unwrap_or(now).0.saturating_sub(started.0).max(0)
 }

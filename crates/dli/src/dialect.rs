@@ -11,7 +11,8 @@ use batchlingua_core::{
     Selection, Submission, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, WireField, decode_body,
+    Body, BodyKind, Coding, Decoded, Dialect, EncodedRows, Miss, Ownership, RequestBody, RequestHead, Route, WireField,
+    decode_body,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -20,10 +21,10 @@ use crate::{
     FrontSettings, NAME, answer, bind,
     convert::{self, Beside, View},
     credentials,
-    dto::{LogObject, Msg, Session, SessionList, StateObject},
+    dto::{LogObject, Msg, StateObject},
     error,
     fields::{self, FIELDS},
-    names, query, shown, state,
+    names, query, row, shown, state,
 };
 
 /// DLI as a server speaks it.
@@ -32,6 +33,7 @@ pub(crate) struct DliDialect {
     settings: FrontSettings,
     /// How long a batch has run by now is told in lists.
     clock: Arc<dyn Clock>,
+    rows: EncodedRows<()>,
 }
 
 const ROUTES: &[Route] = &[
@@ -45,7 +47,7 @@ const ROUTES: &[Route] = &[
 
 impl DliDialect {
     pub(crate) fn new(settings: FrontSettings, clock: Arc<dyn Clock>) -> Self {
-        Self { name: DialectName::from(NAME), settings, clock }
+        Self { name: DialectName::from(NAME), settings, clock, rows: EncodedRows::default() }
     }
 
     fn create(&self, head: &RequestHead, project: Project, body: RequestBody) -> Result<Submission> {
@@ -80,14 +82,17 @@ impl DliDialect {
     fn encode_list(&self, head: &RequestHead, page: &Page<Arc<Batch<BatchId>>>) -> Response<Body> {
         // It was decoded from the same query, so it can be read.
         let from = query::window(&head.target.query).map_or(0, |window| window.from);
-        let view = View::Listed(self.clock.now());
-        let sessions = page.rows.iter().map(|batch| match shown::row(batch) {
-            Some(native) => Session::Native(native),
-            None => Session::Own(Box::new(convert::object(batch, view))),
-        });
-        let sessions: Vec<_> = sessions.collect();
-        let total = page.total.unwrap_or(from + sessions.len() as u64);
-        answer::object(200, &SessionList { from, total, sessions: &sessions })
+        let total = page.total.unwrap_or(from + page.rows.len() as u64);
+        let mut text = format!("{{\"from\":{from},\"total\":{total},\"sessions\":[").into_bytes();
+        let now = self.clock.now();
+        for (at, batch) in page.rows.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            row::write(&mut text, &self.rows.text(batch, &(), || row::encode(batch)), batch, now);
+        }
+        text.extend_from_slice(b"]}");
+        answer::json(200, text)
     }
 }
 

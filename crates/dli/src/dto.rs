@@ -18,7 +18,6 @@ use std::borrow::Cow;
 
 use batchlingua_core::Conf;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// The body of a create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,30 +66,12 @@ pub(crate) struct BatchObject<'a> {
     pub(crate) create_time: i64,
     pub(crate) update_time: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) duration: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) feature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spark_version: Option<String>,
     /// JSON in a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) req_body: Option<String>,
-}
-
-/// A page of batches.
-#[derive(Debug, Serialize)]
-pub(crate) struct SessionList<'a> {
-    pub(crate) from: u64,
-    pub(crate) total: u64,
-    pub(crate) sessions: &'a [Session<'a>],
-}
-
-/// A row of a list: made here, or a DLI's own.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Session<'a> {
-    Own(Box<BatchObject<'a>>),
-    Native(Box<RawValue>),
 }
 
 /// A batch's state alone.

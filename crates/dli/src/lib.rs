@@ -21,6 +21,7 @@ mod mapping;
 mod names;
 mod plan;
 mod query;
+mod row;
 mod seen;
 mod settings;
 mod shown;

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 
 use batchlingua_core::{Batch, BatchId, BatchState, Log, Native, Uuid};
 use batchlingua_wire::NativeObject;
-use serde_json::value::RawValue;
 
 use crate::{
     NAME,
@@ -47,13 +46,8 @@ pub(crate) fn object(batch: &Batch<BatchId>) -> Option<Vec<u8>> {
 pub(crate) fn status(batch: &Batch<BatchId>, view: View) -> u16 {
     match view {
         View::Created => of_dli(batch.native.as_ref()).and_then(|native| native.status).unwrap_or(200),
-        View::Shown | View::Listed(_) => 200,
+        View::Shown | View::Listed => 200,
     }
-}
-
-/// The same inside of another object.
-pub(crate) fn row(batch: &Batch<BatchId>) -> Option<Box<RawValue>> {
-    RawValue::from_string(String::from_utf8(object(batch)?).ok()?).ok()
 }
 
 /// A page of a log on a DLI.
@@ -106,7 +100,6 @@ mod tests {
     fn all_but_the_id_stays_as_it_came() {
         let running = batch("Running", BatchState::Running);
         assert_eq!(text(&running).expect("an object"), CAME.replace("000009", "000007"));
-        assert_eq!(row(&running).expect("an object").get(), text(&running).expect("an object"));
         let mut named = running.clone();
         Arc::make_mut(&mut named.spec).name = Some("nightly run of the whole house".to_owned());
         assert!(text(&named).expect("an object").contains(r#""name":"nightly run of the whole house""#));

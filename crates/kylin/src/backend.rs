@@ -13,9 +13,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, Batch, BatchState, Capabilities, Clock, Context, Cursor, Detail, Effect, Error, ErrorKind, Intent,
-    Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, Native, NativeId, NativeIds, Page, Plan, Project,
-    Result, Revival, Sighting, Sought, Step, SubmitError,
+    Action, Backend, Batch, BatchState, Capabilities, Clock, Context, Cursor, Detail, DialectName, Effect, Error,
+    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, Native, NativeId, NativeIds, Page,
+    Plan, Project, Result, Revival, Sighting, Sought, Step, SubmitError,
 };
 use batchlingua_wire::Client;
 use bytes::Bytes;
@@ -404,6 +404,14 @@ impl Backend for KylinBackend {
         };
         let next = next.map(|(scope, page)| Cursor(format!("{scope}/{page}")));
         Ok(Page { rows: listed.jobs, total: listed.total.filter(|_| scopes == 1), next })
+    }
+
+    /// Its rows say where a job stands.
+    fn rows_tell(&self, _: &DialectName, detail: Detail) -> bool {
+        match detail {
+            Detail::State => true,
+            Detail::Summary | Detail::Steps => false,
+        }
     }
 
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {

@@ -13,11 +13,11 @@ use std::{
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, ActionSet, Backend, BackendName, Batch, BatchState, Capabilities, Clash, Context, Cursor, Detail, Effect,
-    Error, ErrorKind, Intent, Lines, Log, LogBody, LogQuery, Marking, Missing, NativeId, NativeIds, Page, Plan, Result,
-    Revival, Sighting, Sought, SubmitError,
+    Action, ActionSet, Backend, BackendName, Batch, BatchState, Capabilities, Clash, Context, Cursor, Detail,
+    DialectName, Effect, Error, ErrorKind, Intent, Lines, Log, LogBody, LogQuery, Marking, Missing, NativeId,
+    NativeIds, Page, Plan, Result, Revival, Sighting, Sought, SubmitError,
 };
-use batchlingua_wire::{Answer, Call};
+use batchlingua_wire::{Answer, Call, PageSize};
 use http::StatusCode;
 
 use crate::{
@@ -33,8 +33,8 @@ use crate::{
     version::Version,
 };
 
-/// Rows of one step of a walk.
-const ROWS: u32 = 500;
+/// Most rows of one step of a walk.
+const ROWS: u32 = 1_000;
 /// Rows among which one batch is looked for that was created at the same moment.
 const SAME_MOMENT: u32 = 50;
 /// Lines of a batch's log that are shown with it.
@@ -45,6 +45,7 @@ const VERSION_AFTER: Duration = Duration::from_secs(1);
 /// A Kyuubi.
 pub(crate) struct KyuubiBackend {
     api: Api,
+    page: PageSize,
     boundaries: Boundaries,
     ends: Ends,
     reader: Reader,
@@ -67,6 +68,7 @@ impl KyuubiBackend {
         let known = Known { version, is_told: false, can: capabilities(&api, version).into() };
         Ok(Self {
             api,
+            page: PageSize::new(ROWS),
             boundaries: Boundaries::default(),
             ends: Ends::new(),
             reader: Reader::default(),
@@ -337,10 +339,19 @@ impl Backend for KyuubiBackend {
             None => 0,
             Some(Cursor(at)) => at.parse().map_err(|_| Error::internal(format!("'{at}' is no place in a walk")))?,
         };
-        let seen = self.api.list(ctx, ListWindow { from, size: ROWS, created_from: 0 }).await?;
-        let next = (seen.len() == ROWS as usize).then(|| Cursor(from.saturating_add(ROWS).to_string()));
+        let (size, seen) = self.api.walk(ctx, &self.page, from).await?;
+        let next = (seen.len() == size as usize).then(|| Cursor(from.saturating_add(size).to_string()));
         // What a page says is its total is its length.
         Ok(Page { rows: seen.into_iter().map(|seen| self.reader.batch(seen)).collect(), total: None, next })
+    }
+
+    /// Its rows are the same objects; lines of a log, for clients that see some with an object, are asked for beside it.
+    fn rows_tell(&self, dialect: &DialectName, detail: Detail) -> bool {
+        match detail {
+            Detail::State => true,
+            Detail::Summary => dialect.as_str() == NAME,
+            Detail::Steps => false,
+        }
     }
 
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use batchlingua_core::{BackendName, Context, Error, NativeId, Payload, Result};
-use batchlingua_wire::{Answer, Call, Client, ClientConfig, UpstreamError};
+use batchlingua_wire::{Answer, Call, Client, ClientConfig, PageSize, UpstreamError};
 use bytes::Bytes;
 use http::{Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -61,6 +61,14 @@ pub(crate) struct ListWindow {
     pub(crate) size: u32,
     /// Created at or after; 0: whenever.
     pub(crate) created_from: i64,
+}
+
+impl ListWindow {
+    fn call(self) -> Call {
+        let Self { from, size, created_from } = self;
+        let since = if created_from > 0 { format!("&createTime={created_from}") } else { String::new() };
+        Call::get(format!("{BATCHES}?from={from}&size={size}{since}"))
+    }
 }
 
 impl Api {
@@ -140,16 +148,24 @@ impl Api {
 
     /// A page of the list: what is stored, in the order of its making.
     pub(crate) async fn list(&self, ctx: &Context, window: ListWindow) -> Result<Vec<Seen>> {
-        let ListWindow { from, size, created_from } = window;
-        let since = if created_from > 0 { format!("&createTime={created_from}") } else { String::new() };
-        let target = format!("{BATCHES}?from={from}&size={size}{since}");
-        let answer = self.client.exchange(ctx, Call::get(target)).await.map_err(|e| self.silence(e))?;
-        self.check(ctx, Asked::List, &answer)?;
+        let answer = self.client.exchange(ctx, window.call()).await.map_err(|e| self.silence(e))?;
+        self.rows(ctx, window.size, &answer)
+    }
+
+    /// A page of a walk, and how many rows it may have.
+    pub(crate) async fn walk(&self, ctx: &Context, page: &PageSize, from: u32) -> Result<(u32, Vec<Seen>)> {
+        let call = |size| ListWindow { from, size, created_from: 0 }.call();
+        let (size, answer) = page.exchange(&self.client, ctx, call).await.map_err(|e| self.silence(e))?;
+        Ok((size, self.rows(ctx, size, &answer)?))
+    }
+
+    fn rows(&self, ctx: &Context, size: u32, answer: &Answer) -> Result<Vec<Seen>> {
+        self.check(ctx, Asked::List, answer)?;
         let wanted = "a list of Kyuubi's";
-        let malformed = |error: serde_json::Error| self.malformed(&answer, wanted, &error);
+        let malformed = |error: serde_json::Error| self.malformed(answer, wanted, &error);
         let page: Batches<'_> = serde_json::from_slice(&answer.body).map_err(malformed)?;
         if page.batches.len() > size as usize {
-            return Err(unreadable(&answer, wanted, self.backend(), "it has more rows than were asked for"));
+            return Err(unreadable(answer, wanted, self.backend(), "it has more rows than were asked for"));
         }
         let row = |row: &&RawValue| -> Result<Seen> {
             let object = serde_json::from_str(row.get()).map_err(malformed)?;

@@ -11,7 +11,7 @@ use batchlingua_core::{
     Selection, Submission, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route, WireField,
+    Body, BodyKind, Decoded, Dialect, EncodedRows, Miss, Ownership, RequestBody, RequestHead, Route, WireField,
     java::{bad_message, to_vec},
 };
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -36,6 +36,8 @@ pub(crate) struct KyuubiDialect {
     /// Whether it is asked by clients that fail on members that they do not know.
     is_strict: bool,
     cursors: Cursors,
+    /// By the instance that they name.
+    rows: EncodedRows<Option<Arc<str>>>,
 }
 
 static ROUTES: [Route; 8] = [
@@ -56,7 +58,13 @@ const UI: &str = "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>
 impl KyuubiDialect {
     pub(crate) fn new(settings: FrontSettings) -> Self {
         let is_strict = settings.is_strict();
-        Self { name: DialectName::from(NAME), settings, is_strict, cursors: Cursors::new() }
+        Self {
+            name: DialectName::from(NAME),
+            settings,
+            is_strict,
+            cursors: Cursors::new(),
+            rows: EncodedRows::default(),
+        }
     }
 
     fn submit(&self, head: &RequestHead, body: RequestBody) -> Result<Submission> {
@@ -91,13 +99,15 @@ impl KyuubiDialect {
         let from = window::list_from(&head.target.query).unwrap_or(0);
         // How many there are in all a Kyuubi does not say: the total is that of the page.
         let mut text = format!("{{\"from\":{from},\"total\":{},\"batches\":[", page.rows.len()).into_bytes();
+        let instance: Option<Arc<str>> = instance::of(&head.face).map(Arc::from);
         for (at, batch) in page.rows.iter().enumerate() {
             if at > 0 {
                 text.push(b',');
             }
-            text.extend(self.object(head, batch, BatchInfo::Nothing));
+            let row = || self.object(head, batch, BatchInfo::Nothing).into();
+            text.extend_from_slice(&self.rows.text(batch, &instance, row));
         }
-        text.extend(b"]}");
+        text.extend_from_slice(b"]}");
         answer::json(head, StatusCode::OK, text)
     }
 

@@ -100,12 +100,14 @@ pub(crate) struct Refusal<'a> {
     pub(crate) sense: Sense,
 }
 
-/// The one shape of Kyuubi's errors; the filter in front of it says more.
+/// The one shape of Kyuubi's errors. A page of the web server that it runs in says more: its servlet where it has one, and always what was asked
+/// for.
 #[derive(Deserialize)]
 struct Message {
     #[serde(default, deserialize_with = "there")]
     message: Option<Option<String>>,
     servlet: Option<IgnoredAny>,
+    url: Option<IgnoredAny>,
 }
 
 /// A null is told from what is not there.
@@ -146,6 +148,11 @@ impl<'a> Refusal<'a> {
             }
             ErrorKind::BackendUnavailable { .. } if self.sense == Sense::PeerSilent => {
                 format!("backend '{backend}' cannot reach the instance that the batch belongs to")
+            }
+            ErrorKind::BackendUnavailable { .. } if status == StatusCode::NOT_FOUND => {
+                format!(
+                    "backend '{backend}' does not serve this call: it is starting, or its `url` is another server's"
+                )
             }
             ErrorKind::BackendRejected if status == StatusCode::NOT_FOUND => {
                 format!("backend '{backend}' does not know this call; check its `url`")
@@ -192,8 +199,9 @@ impl<'a> Refusal<'a> {
             }
             (None, StatusCode::INTERNAL_SERVER_ERROR) if is_submit => ErrorKind::BackendRejected,
             (None, status) if status.is_server_error() => unavailable,
-            // No page of a Kyuubi's own: something before it answers in its place.
-            (None, StatusCode::NOT_FOUND) if self.answer.is_html() => unavailable,
+            // No word of a Kyuubi's own: something before it answers in its place, or the web server that it runs in, which listens some
+            // seconds before it has anything to show.
+            (None, StatusCode::NOT_FOUND) if !self.is_kyuubis() => unavailable,
             (None, _) => ErrorKind::BackendRejected,
         }
     }
@@ -242,7 +250,10 @@ fn said(answer: &Answer) -> Option<String> {
     }
     let kind = answer.content_type().map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if let Ok(object) = serde_json::from_slice::<Message>(&answer.body) {
-        return object.message.filter(|_| object.servlet.is_none()).map(Option::unwrap_or_default);
+        return object
+            .message
+            .filter(|_| object.servlet.is_none() && object.url.is_none())
+            .map(Option::unwrap_or_default);
     }
     // A text, though it says that it is JSON: 1.7.1 and before. Jackson's complaints are texts to this day.
     let is_json = matches!(answer.body.first(), None | Some(b'{' | b'[' | b'"'));

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use batchlingua_core::{BatchSpec, Conf, Extension, KeptLog, redact};
+use batchlingua_core::{BatchSpec, Extension, KeptLog, redact};
 use serde_json::Value;
 
 /// A spec without secrets: what a row is made from.
@@ -14,16 +14,24 @@ pub(crate) struct MaskedSpec(pub(crate) Arc<BatchSpec>);
 
 impl MaskedSpec {
     pub(crate) fn of(spec: &BatchSpec) -> Self {
+        // Every member by its name, so that one that is new has to be thought about.
         Self(Arc::new(BatchSpec {
+            kind: spec.kind,
+            class_name: spec.class_name.clone(),
+            driver: spec.driver.clone(),
+            executor: spec.executor.clone(),
+            executors: spec.executors,
+            queue: spec.queue.clone(),
+            name: spec.name.clone(),
+            run_as: spec.run_as.clone(),
             file: spec.file.as_deref().map(redact::line),
             args: redact::args(&spec.args),
             jars: lines(&spec.jars),
             py_files: lines(&spec.py_files),
             files: lines(&spec.files),
             archives: lines(&spec.archives),
-            conf: conf(&spec.conf),
+            conf: spec.conf.map_values(value_of),
             extensions: spec.extensions.iter().map(extension).collect(),
-            ..spec.clone()
         }))
     }
 }
@@ -47,10 +55,6 @@ fn lines(texts: &[String]) -> Vec<String> {
 /// A value may itself be a connection string or a command line, so it is masked inside too.
 fn value_of(key: &str, value: &str) -> String {
     redact::line(redact::conf_value(key, value))
-}
-
-fn conf(conf: &Conf) -> Conf {
-    conf.iter().map(|(key, value)| (key.to_owned(), value_of(key, value))).collect()
 }
 
 fn extension(given: &Extension) -> Extension {

@@ -52,7 +52,7 @@ impl MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn intend(&self, new: NewIntent) -> Result<Intended> {
-        Ok(self.rules.intend(&mut *self.store(), Draft::of(new))?)
+        Ok(self.rules.intend(&mut *self.store(), &Draft::of(new))?)
     }
 
     async fn may_send(&self, lease: &Lease) -> Result<()> {
@@ -60,7 +60,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry> {
-        Ok(self.rules.settle(&mut *self.store(), lease, verdict)?)
+        Ok(self.rules.settle(&mut *self.store(), lease, &verdict)?)
     }
 
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {

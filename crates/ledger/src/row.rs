@@ -41,19 +41,19 @@ pub(crate) struct Row {
 
 impl Row {
     /// The row of an intent: fence 1, queued, and nothing sent yet.
-    pub(crate) fn of_intent(new: NewIntent, spec: MaskedSpec, ordinal: u32, now: Millis) -> Self {
+    pub(crate) fn of_intent(new: &NewIntent, spec: MaskedSpec, ordinal: u32, now: Millis) -> Self {
         let id = BatchId { uuid: new.marker.uuid, ordinal, native: None };
         let mut batch = Batch::new(id, BatchState::Queued, spec.0);
         batch.owner = Some(new.principal.clone());
-        batch.project = new.project;
+        batch.project.clone_from(&new.project);
         batch.times = Times { created: now, modified: now, ..Times::default() };
         Self {
             entry: Entry {
                 row: RowId(0),
-                backend: new.backend,
-                dialect: Some(new.dialect),
+                backend: new.backend.clone(),
+                dialect: Some(new.dialect.clone()),
                 phase: if new.at_once { Phase::Sending } else { Phase::Intended },
-                marker: new.marker,
+                marker: new.marker.clone(),
                 batch: Arc::new(batch),
                 unmapped: Arc::new(
                     new.unmapped.iter().filter(|fate| fate.is_lost()).map(ToString::to_string).collect(),
@@ -61,11 +61,11 @@ impl Row {
                 refusal: None,
             },
             revision: 1,
-            listener: Some(new.listener),
-            principal: Some(new.principal),
+            listener: Some(new.listener.clone()),
+            principal: Some(new.principal.clone()),
             // The key of a stored batch is its uuid, which is among the ids already.
-            key: new.key.filter(|key| key.replay == Replay::FirstAnswer),
-            holder: Some(new.claim.holder),
+            key: new.key.clone().filter(|key| key.replay == Replay::FirstAnswer),
+            holder: Some(new.claim.holder.clone()),
             fence: 1,
             lease_until: Some(now.plus(new.claim.lease)),
             hidden: Vec::new(),

@@ -16,11 +16,11 @@ use std::{
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, Batch, BatchState, Capabilities, Clock, Context, Cursor, Detail, Effect, Error, ErrorKind, Intent,
-    Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, NativeId, NativeIds, Page, PathMap, Plan, Result,
-    Revival, Sighting, Sought, SubmitError,
+    Action, Backend, Batch, BatchState, Capabilities, Clock, Context, Cursor, Detail, DialectName, Effect, Error,
+    ErrorKind, Intent, Lines, Log, LogBody, LogQuery, LogSource, Marking, Missing, NativeId, NativeIds, Page, PathMap,
+    Plan, Result, Revival, Sighting, Sought, SubmitError,
 };
-use batchlingua_wire::{Client, java::is_all_digits};
+use batchlingua_wire::{Client, PageSize, java::is_all_digits};
 use bytes::Bytes;
 use futures_util::stream;
 
@@ -40,6 +40,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// A Livy as a platform.
 pub(crate) struct LivyBackend {
     pub(crate) livy: Livy,
+    page: PageSize,
     paths: PathMap,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ghost_after: Duration,
@@ -133,6 +134,7 @@ impl LivyBackend {
         let livy = Livy { http, takes_callers, delete_timeout: settings.delete_timeout };
         Self {
             livy,
+            page: PageSize::new(PAGE),
             paths: settings.paths.clone(),
             clock,
             ghost_after: settings.ghost_after,
@@ -245,13 +247,21 @@ impl Backend for LivyBackend {
             Some(Cursor(text)) => text.parse().map_err(|_| Error::invalid("cursor", "not one of this backend's"))?,
             None => 0,
         };
-        let page = self.livy.list(ctx, from, PAGE).await?;
+        let (size, page) = self.livy.walk(ctx, &self.page, from).await?;
         // A place in the list, which moves on when what is before it is forgotten: who is left out so is looked at by its id.
         let end = from + page.rows.len() as u64;
         // A server that is deaf to `from` would show its first page for ever.
-        let next = (page.rows.len() as u64 >= PAGE && end < page.total).then(|| Cursor(end.to_string()));
+        let next = (page.rows.len() as u64 >= size && end < page.total).then(|| Cursor(end.to_string()));
         let rows = page.rows.into_iter().map(|seen| self.shown(seen)).collect();
         Ok(Page { rows, total: Some(page.total), next })
+    }
+
+    /// Its rows are the same objects.
+    fn rows_tell(&self, _: &DialectName, detail: Detail) -> bool {
+        match detail {
+            Detail::State | Detail::Summary => true,
+            Detail::Steps => false,
+        }
     }
 
     async fn log(&self, ctx: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {

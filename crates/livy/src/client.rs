@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use batchlingua_core::{Context, NativeId, Result};
-use batchlingua_wire::{Answer, Call, Client};
+use batchlingua_wire::{Answer, Call, Client, PageSize};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -16,8 +16,8 @@ use crate::{
     seen::{self, Seen, SeenLog, SeenPage},
 };
 
-/// Of a list, so many at once: what Livy gives by itself.
-pub(crate) const PAGE: u64 = 100;
+/// Most batches of one page of a list. A Livy has what has ended within the last ten minutes, beside what lives: mostly it is one page.
+pub(crate) const PAGE: u32 = 1_000;
 
 pub(crate) const X_REQUESTED_BY: HeaderName = HeaderName::from_static("x-requested-by");
 pub(crate) const REQUESTED_BY: HeaderValue = HeaderValue::from_static("batchlingua");
@@ -46,6 +46,10 @@ fn asked(call: Call) -> Call {
     call.with_header(X_REQUESTED_BY, REQUESTED_BY)
 }
 
+fn list_target(from: u64, size: u64) -> String {
+    format!("/batches?from={from}&size={size}")
+}
+
 /// The submit of this body. It has as much time as its request has left: submits stand in a queue there.
 pub(crate) fn submit_call(body: Bytes) -> Call {
     asked(Call::post_json("/batches", body)).with_limit(Duration::MAX)
@@ -70,10 +74,21 @@ impl Livy {
         read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Result<T> {
         let answer = self.exchange(ctx, Call::get(target)).await?;
+        self.told(ctx, &answer, about, read)
+    }
+
+    /// What a read's answer tells.
+    fn told<T>(
+        &self,
+        ctx: &Context,
+        answer: &Answer,
+        about: About<'_>,
+        read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<T> {
         match answer.status {
-            StatusCode::OK => read(&answer.body).map_err(|fault| self.reader(ctx).unreadable(&answer, &fault)),
-            status if status.is_success() => Err(self.reader(ctx).unreadable(&answer, &"no 200")),
-            _ => Err(self.reader(ctx).refusal(&answer, about)),
+            StatusCode::OK => read(&answer.body).map_err(|fault| self.reader(ctx).unreadable(answer, &fault)),
+            status if status.is_success() => Err(self.reader(ctx).unreadable(answer, &"no 200")),
+            _ => Err(self.reader(ctx).refusal(answer, about)),
         }
     }
 
@@ -85,7 +100,15 @@ impl Livy {
 
     /// Batches, from this place in the list on.
     pub(crate) async fn list(&self, ctx: &Context, from: u64, size: u64) -> Result<SeenPage> {
-        self.read(ctx, format!("/batches?from={from}&size={size}"), About::Others, seen::page).await
+        self.read(ctx, list_target(from, size), About::Others, seen::page).await
+    }
+
+    /// A page of a walk, and how many rows it may have.
+    pub(crate) async fn walk(&self, ctx: &Context, page: &PageSize, from: u64) -> Result<(u64, SeenPage)> {
+        let call = |size: u32| asked(Call::get(list_target(from, size.into())));
+        let exchanged = page.exchange(&self.http, ctx, call).await;
+        let (size, answer) = exchanged.map_err(|error| error.into_error(self.http.backend()))?;
+        Ok((size.into(), self.told(ctx, &answer, About::Others, seen::page)?))
     }
 
     /// All lines of a log that the Livy still has.

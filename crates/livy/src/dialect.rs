@@ -4,14 +4,16 @@
 //! Before any call Livy's filters and its servlets' own look at the head: the CSRF rule, then the API version in
 //! `Accept`.
 
+use std::sync::Arc;
+
 use batchlingua_core::{
     Action, Batch, BatchId, BatchRef, BatchSpec, Conf, Controlled, Credentials, Detail, DialectName, Error, ErrorKind,
     Log, LogBody, LogQuery, LogSource, Missing, Operation, Outcome, Page, Reply, Result, Selection, Submission,
     Unproven, Uuid,
 };
 use batchlingua_wire::{
-    Body, BodyKind, Coding, Decoded, Dialect, Miss, Ownership, Relayed, RequestBody, RequestHead, Route, WireField,
-    basic_credentials, decode_body,
+    Body, BodyKind, Coding, Decoded, Dialect, EncodedRows, Miss, Ownership, Relayed, RequestBody, RequestHead, Route,
+    WireField, basic_credentials, decode_body,
     java::{bad_message, is_all_digits, parse_int, to_vec},
 };
 use bytes::Bytes;
@@ -34,6 +36,7 @@ use crate::{
 pub(crate) struct LivyDialect {
     name: DialectName,
     settings: FrontSettings,
+    rows: EncodedRows<()>,
 }
 
 /// Each call at the root and under `/livy`.
@@ -93,7 +96,7 @@ const UI: &str = "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>
 
 impl LivyDialect {
     pub(crate) fn new(settings: FrontSettings) -> Self {
-        Self { name: DialectName::from(NAME), settings }
+        Self { name: DialectName::from(NAME), settings, rows: EncodedRows::default() }
     }
 
     fn version(&self, head: &RequestHead) -> Response<Body> {
@@ -179,10 +182,11 @@ impl LivyDialect {
         shown::object(batch).unwrap_or_else(|| to_vec(&convert::object(batch, self.settings.log_lines)).into())
     }
 
-    fn encode_list(&self, head: &RequestHead, page: &Page<std::sync::Arc<Batch<BatchId>>>) -> Response<Body> {
+    fn encode_list(&self, head: &RequestHead, page: &Page<Arc<Batch<BatchId>>>) -> Response<Body> {
         // It was decoded from the same query, so it can be read.
         let from = window::list(&head.target.query).map_or(0, |(from, _)| from);
-        let sessions: Vec<_> = page.rows.iter().map(|batch| self.object(batch)).collect();
+        let text = |batch: &Arc<Batch<BatchId>>| self.rows.text(batch, &(), || self.object(batch));
+        let sessions: Vec<_> = page.rows.iter().map(text).collect();
         let total = page.total.unwrap_or(sessions.len() as u64);
         answer::servlet(head, 200, JSON, session_list(from, total, &sessions))
     }

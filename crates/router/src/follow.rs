@@ -8,8 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    App, Batch, BatchState, Bound, Context, Detail, Entry, Error, ErrorKind, Filter, ListQuery, Millis, NativeId,
-    NativeIdentity, Observation, Order, Result, Window,
+    App, BatchState, Context, Detail, Entry, Error, ErrorKind, Filter, ListQuery, Millis, Observation, Order, Result,
+    Window,
 };
 use futures_util::{StreamExt, future, stream};
 use tokio::{
@@ -17,7 +17,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::{Gateway, shown::Extra, sightings::span, stack::Stack, view};
+use crate::{
+    Gateway,
+    sightings::span,
+    stack::Stack,
+    view,
+    walk::{self, Extent, take_in},
+};
 
 const BACKGROUND_CALL: Duration = Duration::from_secs(30);
 /// How often live batches that no walk has shown are looked at one by one.
@@ -58,6 +64,17 @@ impl Walks {
             Walked::At(at) => at.elapsed() > freshness,
             Walked::Told => false,
         }
+    }
+
+    /// A walk that nobody here has begun has ended.
+    pub(crate) fn walked(&self, to_the_end: bool) {
+        self.last.send_if_modified(|last| {
+            let counts = to_the_end && !matches!(last, Walked::Told);
+            if counts {
+                *last = Walked::At(Instant::now());
+            }
+            counts
+        });
     }
 
     /// Until a walk ends; one for all who wait.
@@ -129,7 +146,7 @@ async fn listen(gateway: &Arc<Gateway>, stack: &Arc<Stack>, changes: batchlingua
             tokio::select! {
                 () = gateway.stop.cancelled() => return,
                 seen = changes.next() => match seen {
-                    Some(seen) => take_in(gateway, stack, seen).await,
+                    Some(seen) => take_in(gateway, stack, seen, None).await,
                     None => return,
                 },
                 () = &mut tick => break,
@@ -162,85 +179,10 @@ pub(crate) async fn freshen(gateway: &Arc<Gateway>, ctx: &Context) {
 
 /// Whether it came to its end.
 async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>) -> bool {
-    let mut after = None;
-    loop {
-        let ctx = gateway.own_context(BACKGROUND_CALL);
-        let page = match stack.scan(&ctx, after.clone()).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::warn!(backend = %stack.name(), cause = error.detail(), "the backend cannot be walked");
-                return false;
-            }
-        };
-        take_in(gateway, stack, page.rows).await;
-        if page.next.is_none() {
-            return true;
-        }
-        if page.next == after || gateway.stop.is_cancelled() {
-            return false;
-        }
-        after = page.next;
-    }
-}
-
-/// Binds and observes what was seen. Batches submitted elsewhere get a row here.
-async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<NativeId>>) {
-    let ctx = gateway.own_context(BACKGROUND_CALL);
-    let kept_from = gateway.clock.now().minus(gateway.limits.keep_for);
-    let ids = stack.can().ids;
-    let identities: Vec<_> = seen
-        .into_iter()
-        .map(|batch| {
-            // A row that was dropped for its age must not come again with every walk.
-            let foreign = stack.shows_foreign() && batch.times.ended.is_none_or(|ended| ended >= kept_from);
-            NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign, ids }
-        })
-        .collect();
-    let bound = match gateway.ledger.bind(stack.name(), &identities).await {
-        Ok(bound) => bound,
-        Err(error) => {
-            tracing::warn!(backend = %stack.name(), cause = error.detail(), "what a backend shows cannot be written");
-            return;
-        }
-    };
-    let mut news = Vec::new();
-    for (bound, mut identity) in bound.into_iter().zip(identities) {
-        let Bound::Row(entry) = bound else { continue };
-        view::saw(gateway, stack, &entry);
-        if view::is_cancel(stack, &entry, &identity.batch) {
-            Arc::make_mut(&mut identity.batch).state = BatchState::Cancelled;
-        }
-        if let Some(extra) = Extra::of(&identity.batch).filter(|_| !stack.can().cheap_reads) {
-            gateway.shown.keep(entry.row, extra);
-        }
-        if view::is_news(&entry.batch, &identity.batch) {
-            news.push((entry, identity.batch));
-        }
-    }
-    let observations: Vec<_> = news.iter().map(|(entry, batch)| view::observation(&ctx, stack, entry, batch)).collect();
-    let observations: Vec<Observation> = stream::iter(observations).buffered(READS_AT_ONCE).collect().await;
-    let written = match observations.is_empty() {
-        true => return,
-        false => gateway.ledger.observe(&observations).await,
-    };
-    let mut written = match written {
-        Ok(written) => written.into_iter().peekable(),
-        Err(error) => {
-            tracing::warn!(backend = %stack.name(), cause = error.detail(), "changes cannot be written");
-            return;
-        }
-    };
-    for ((entry, _), observation) in news.iter().zip(observations) {
-        match written.next_if(|now| now.row == entry.row) {
-            Some(now) => gateway.tell(entry, &now),
-            // Its row is gone: most likely another one has taken it over.
-            None => {
-                if let Err(error) = view::write(gateway, entry, observation).await {
-                    tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "a change has no row");
-                }
-            }
-        }
-    }
+    walk::walk(gateway, stack, Extent::All).await.unwrap_or_else(|error| {
+        tracing::warn!(backend = %stack.name(), cause = error.detail(), "the backend cannot be walked");
+        false
+    })
 }
 
 /// Looks at live batches that were not seen since then, one by one.

@@ -6,12 +6,17 @@
 //! word or another replica, makes a new row, and a poll after that asks anew. An action that is sent drops what is known before and after,
 //! since it may change what no row shows. Errors are shared with who waits and never kept.
 //!
+//! A walk that shows the whole of a batch refreshes what was seen of it, and answers looks that wait for it (`rounds`). What it tells is as old as
+//! the moment at which its page was asked for ([`Moment`]): it takes the place of what was seen before that, and of nothing else.
+//!
 //! What a dialect's clients are shown may differ (a Kyuubi's own clients get no log with an object), and what a caller sees with credentials
 //! of its own is its own: so looks are kept by batch, dialect, detail and caller. Memory only, and bounded by bytes; what is dropped is asked
 //! for again.
 
 use std::{
+    collections::HashSet,
     mem::size_of,
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -26,6 +31,8 @@ use tokio::{sync::watch, time::Instant};
 
 /// Of one batch so many views are kept: of every dialect and detail, and of some callers.
 const VIEWS: usize = 16;
+/// Of so many batches it is known when something was last done to them.
+const ACTED: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// What a look takes beside the text in it.
 const LOOK_BYTES: usize = 2 * size_of::<Batch<BatchId>>();
 
@@ -42,15 +49,47 @@ pub(crate) struct Looks {
 }
 
 struct Kept {
-    batches: LruCache<NativeId, Vec<View>>,
+    /// Those that were asked for last come first.
+    batches: LruCache<NativeId, Watched>,
     bytes: usize,
+    /// How often something was forgotten, and of what it was forgotten last: at the count that is kept with it.
+    forgotten: u64,
+    acted: LruCache<NativeId, u64>,
+    /// The greatest count that had to make place.
+    gone: u64,
+}
+
+/// What was seen of a batch, and when somebody last wanted to see it.
+struct Watched {
+    asked: Instant,
+    views: Vec<View>,
+}
+
+impl Watched {
+    /// Whether somebody has asked for it since then, and it may still change.
+    fn is_live(&self, since: Instant) -> bool {
+        let may_change = |view: &View| !matches!(view.what, What::Seen { for_good: true, .. });
+        self.asked >= since && self.views.iter().any(may_change)
+    }
+
+    fn bytes(&self) -> usize {
+        self.views.iter().map(|view| view.what.bytes()).sum()
+    }
+}
+
+/// When something was asked for of which nobody knows yet whom it will answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    at: Instant,
+    /// How often something had been forgotten by then.
+    forgotten: u64,
 }
 
 /// Who sees what of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Angle {
-    detail: Detail,
-    dialect: DialectName,
+    pub(crate) detail: Detail,
+    pub(crate) dialect: DialectName,
     /// A digest of the caller's own credentials, where the backend is asked with them.
     caller: Option<[u8; 32]>,
 }
@@ -145,6 +184,10 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
+    pub(crate) fn native(&self) -> &NativeId {
+        &self.native
+    }
+
     /// It is over: who waits is told, and who comes within `freshness` is shown the same.
     pub(crate) fn land(self, result: Result<Shown>) {
         let seen = match &result {
@@ -177,13 +220,23 @@ impl Looks {
             max_bytes,
             flights: AtomicU64::new(0),
             salt: both,
-            kept: Mutex::new(Kept { batches: LruCache::unbounded(), bytes: 0 }),
+            kept: Mutex::new(Kept {
+                batches: LruCache::unbounded(),
+                bytes: 0,
+                forgotten: 0,
+                acted: LruCache::sparse(ACTED),
+                gone: 0,
+            }),
         }
     }
 
     /// Whether anything is shared at all; else each poll asks.
     pub(crate) fn are_shared(&self) -> bool {
         !self.freshness.is_zero()
+    }
+
+    pub(crate) fn freshness(&self) -> Duration {
+        self.freshness
     }
 
     /// From where this request sees a batch. `own`: the backend is asked with what the caller has shown.
@@ -214,13 +267,18 @@ impl Looks {
 
     /// How a poll of this batch, whose row now stands so, gets its answer.
     pub(crate) fn way(self: &Arc<Self>, native: &NativeId, angle: Angle, row: &Row) -> Way {
+        let now = Instant::now();
         let mut kept = self.kept();
-        let views = kept.batches.get_or_insert_mut_ref(native, Vec::new);
+        let watched = kept.batches.get_or_insert_mut_ref(native, || Watched { asked: now, views: Vec::new() });
+        watched.asked = now;
+        let views = &mut watched.views;
         let known = views.iter().position(|view| view.angle == angle);
         if let Some(view) = known.map(|at| &views[at]).filter(|view| Arc::ptr_eq(&view.row, row)) {
             match &view.what {
                 What::Flying(_, landed) => return Way::Wait(Waiting(landed.clone())),
-                What::Seen { batch, at, for_good } if *for_good || at.elapsed() <= self.freshness => {
+                What::Seen { batch, at, for_good }
+                    if *for_good || now.saturating_duration_since(*at) <= self.freshness =>
+                {
                     return Way::Known(batch.clone());
                 }
                 What::Seen { .. } => {}
@@ -248,9 +306,67 @@ impl Looks {
     /// Nothing that was seen of the batch up to now is shown any more.
     pub(crate) fn forget(&self, native: &NativeId) {
         let mut kept = self.kept();
-        if let Some(views) = kept.batches.pop(native) {
-            kept.bytes -= bytes(&views);
+        kept.forgotten += 1;
+        let count = kept.forgotten;
+        if let Some((other, gone)) = kept.acted.push(native.clone(), count)
+            && other != *native
+        {
+            kept.gone = gone;
         }
+        if let Some(watched) = kept.batches.pop(native) {
+            kept.bytes -= watched.bytes();
+        }
+    }
+
+    /// The moment before something is asked for.
+    pub(crate) fn moment(&self) -> Moment {
+        let kept = self.kept();
+        Moment { at: Instant::now(), forgotten: kept.forgotten }
+    }
+
+    /// Whether what was asked for at this moment says nothing of this batch any more: something has been done to it since.
+    pub(crate) fn is_spoiled(&self, native: &NativeId, moment: Moment) -> bool {
+        let kept = self.kept();
+        moment.forgotten < kept.gone || kept.acted.peek(native).is_some_and(|at| *at > moment.forgotten)
+    }
+
+    /// Whether at least so many batches that may still change were asked for within `freshness`.
+    pub(crate) fn are_watched(&self, count: usize) -> bool {
+        let Some(since) = Instant::now().checked_sub(self.freshness) else { return false };
+        let kept = self.kept();
+        // What has ended may be among them, but is not looked through without bound.
+        let recent =
+            kept.batches.iter().take(count.saturating_mul(4)).take_while(|(_, watched)| watched.asked >= since);
+        recent.filter(|(_, watched)| watched.is_live(since)).nth(count.saturating_sub(1)).is_some()
+    }
+
+    /// The batches that may still change and were asked for within `freshness`.
+    pub(crate) fn watched(&self) -> HashSet<NativeId> {
+        let Some(since) = Instant::now().checked_sub(self.freshness) else { return HashSet::new() };
+        let kept = self.kept();
+        let recent = kept.batches.iter().take_while(|(_, watched)| watched.asked >= since);
+        recent.filter(|(_, watched)| watched.is_live(since)).map(|(native, _)| native.clone()).collect()
+    }
+
+    /// Whether anything that was seen of the batch is older than this.
+    pub(crate) fn is_older(&self, native: &NativeId, moment: Moment) -> bool {
+        self.kept().batches.peek(native).is_some_and(|watched| watched.views.iter().any(|view| view.is_older(moment)))
+    }
+
+    /// What was asked for at this moment takes the place of what had been seen before, from these angles.
+    pub(crate) fn refresh(&self, native: &NativeId, moment: Moment, shown: &Shown, may: impl Fn(&Angle) -> bool) {
+        let Some(Keep { row, for_good }) = &shown.keep else { return };
+        let now = Instant::now();
+        let mut kept = self.kept();
+        let Kept { batches, bytes, .. } = &mut *kept;
+        let Some(watched) = batches.peek_mut(native) else { return };
+        for view in watched.views.iter_mut().filter(|view| view.is_older(moment) && may(&view.angle)) {
+            *bytes -= view.what.bytes();
+            view.row = row.clone();
+            view.what = What::Seen { batch: shown.batch.clone(), at: now, for_good: *for_good };
+            *bytes += view.what.bytes();
+        }
+        kept.shrink(self.max_bytes);
     }
 
     /// Each change is whole by itself, so a panic elsewhere leaves nothing half-done.
@@ -261,8 +377,8 @@ impl Looks {
     /// Puts what was seen in the place of the flight that saw it, if it still has one.
     fn replace(&self, native: &NativeId, number: u64, seen: Option<(Row, What)>) {
         let mut kept = self.kept();
-        let Kept { batches, bytes } = &mut *kept;
-        let Some(views) = batches.peek_mut(native) else { return };
+        let Kept { batches, bytes, .. } = &mut *kept;
+        let Some(Watched { views, .. }) = batches.peek_mut(native) else { return };
         let is_it = |view: &View| matches!(view.what, What::Flying(flying, _) if flying == number);
         let Some(at) = views.iter().position(is_it) else { return };
         *bytes -= views[at].what.bytes();
@@ -282,107 +398,26 @@ impl Looks {
     }
 }
 
-fn bytes(views: &[View]) -> usize {
-    views.iter().map(|view| view.what.bytes()).sum()
+impl View {
+    /// A look that is on its way, and what nobody else may see, are not.
+    fn is_older(&self, moment: Moment) -> bool {
+        match &self.what {
+            What::Seen { at, for_good, .. } => !for_good && *at < moment.at && self.angle.caller.is_none(),
+            What::Flying(..) => false,
+        }
+    }
 }
 
 impl Kept {
     /// Those that nobody has asked for longest go first.
     fn shrink(&mut self, max_bytes: usize) {
         while self.bytes > max_bytes
-            && let Some((_, views)) = self.batches.pop_lru()
+            && let Some((_, watched)) = self.batches.pop_lru()
         {
-            self.bytes -= bytes(&views);
+            self.bytes -= watched.bytes();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use batchlingua_core::{BatchState, Uuid};
-
-    use super::*;
-
-    fn row() -> Row {
-        let id = BatchId { uuid: Uuid::from_u128(1), ordinal: 1, native: Some("n".into()) };
-        Arc::new(Batch::new(id, BatchState::Running, Arc::default()))
-    }
-
-    fn looks() -> Arc<Looks> {
-        Arc::new(Looks::new(Duration::from_secs(1), 1 << 20))
-    }
-
-    fn angle(dialect: &str) -> Angle {
-        Angle { detail: Detail::State, dialect: dialect.into(), caller: None }
-    }
-
-    fn ask(looks: &Arc<Looks>, row: &Row) -> Flight {
-        match looks.way(&"n".into(), angle("d"), row) {
-            Way::Ask(flight, _) => flight,
-            Way::Known(_) | Way::Wait(_) => panic!("somebody has asked already"),
-        }
-    }
-
-    fn is_known(looks: &Arc<Looks>, row: &Row) -> bool {
-        matches!(looks.way(&"n".into(), angle("d"), row), Way::Known(_))
-    }
-
-    fn seen(row: &Row) -> Result<Shown> {
-        let keep = Some(Keep { row: row.clone(), for_good: false });
-        Ok(Shown { batch: row.clone(), stale_seconds: None, keep })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_asked_before_an_action_is_not_shown_after_it() {
-        let (looks, row) = (looks(), row());
-        let flight = ask(&looks, &row);
-        looks.forget(&"n".into());
-        flight.land(seen(&row));
-        assert!(!is_known(&looks, &row));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_row_that_has_changed_is_asked_for_anew() {
-        let (looks, row) = (looks(), row());
-        ask(&looks, &row).land(seen(&row));
-        assert!(is_known(&looks, &row));
-        let changed = Arc::new(Batch::clone(&row));
-        assert!(matches!(looks.way(&"n".into(), angle("d"), &changed), Way::Ask(..)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_changes_a_row_waits_for_no_look_that_began_before() {
-        let (looks, row) = (looks(), row());
-        let old = ask(&looks, &row);
-        assert!(matches!(looks.way(&"n".into(), angle("d"), &row), Way::Wait(_)));
-        let changed = Arc::new(Batch::clone(&row));
-        let new = ask(&looks, &changed);
-        old.land(seen(&row));
-        assert!(matches!(looks.way(&"n".into(), angle("d"), &changed), Way::Wait(_)), "the new one is under way");
-        new.land(seen(&changed));
-        assert!(is_known(&looks, &changed));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_look_that_is_given_up_keeps_nobody_waiting() {
-        let (looks, row) = (looks(), row());
-        let Way::Ask(flight, waiting) = looks.way(&"n".into(), angle("d"), &row) else { panic!("nobody has asked") };
-        drop(flight);
-        assert!(waiting.shown().await.is_err());
-        drop(ask(&looks, &row));
-        assert_eq!(looks.kept().bytes, 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn other_dialects_have_views_of_their_own_and_all_of_them_are_counted() {
-        let (looks, row) = (looks(), row());
-        for number in 0..2 * VIEWS {
-            let dialect = format!("d{number}");
-            let Way::Ask(flight, _) = looks.way(&"n".into(), angle(&dialect), &row) else { panic!("{dialect}") };
-            flight.land(seen(&row));
-        }
-        assert_eq!(looks.kept().bytes, VIEWS * LOOK_BYTES);
-        looks.forget(&"n".into());
-        assert_eq!(looks.kept().bytes, 0);
-    }
-}
+mod tests;

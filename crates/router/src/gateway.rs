@@ -32,7 +32,7 @@ use crate::{
     follow,
     open::{OpenIntents, OpenSubmit},
     settle,
-    shown::{Extra, Shown},
+    shown::Shown,
     sightings::Sightings,
     stack::{CallLimits, Stack},
     stage,
@@ -292,6 +292,11 @@ impl Gateway {
         self.open.all()
     }
 
+    /// Until the open submits that past lives of this process have left are known as well. Those of a dead replica come when their lease is over.
+    pub async fn open_submits_are_whole(&self) {
+        self.open.whole().await;
+    }
+
     /// How the backends stand, by their names.
     pub fn backends(&self) -> Vec<BackendView> {
         let mut views: Vec<_> = self
@@ -458,17 +463,6 @@ impl Gateway {
                 Ok(Err(RecvError::Closed)) | Err(_) => return false,
             }
         }
-    }
-}
-
-/// A row of a list, with what the last walk saw beyond it.
-pub(crate) fn with_extra(entry: &Entry, extra: Option<Extra>) -> Arc<Batch<BatchId>> {
-    match extra {
-        Some(Extra { state, native, log_tail }) => {
-            let native = native.filter(|_| state == entry.batch.state);
-            Arc::new(Batch { native, log_tail, ..Batch::clone(&entry.batch) })
-        }
-        None => entry.batch.clone(),
     }
 }
 

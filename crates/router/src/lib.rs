@@ -29,6 +29,7 @@ mod open;
 mod refusal;
 mod request_id;
 mod rights;
+mod rounds;
 mod routing;
 mod settle;
 mod shed;
@@ -39,6 +40,7 @@ mod stack;
 mod stage;
 mod submit;
 mod view;
+mod walk;
 
 pub use access::Access;
 pub use anyone::Anyone;

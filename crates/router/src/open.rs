@@ -12,6 +12,7 @@ use std::{
 };
 
 use batchlingua_core::{Entry, Lease, RowId};
+use tokio::sync::watch;
 
 /// Where a submit stands that has no outcome yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,11 +54,19 @@ pub(crate) struct OpenIntents {
     known: Mutex<HashMap<RowId, Open>>,
     /// Held from a claim until its leases are handed out.
     claiming: tokio::sync::Mutex<()>,
+    /// Whether what past lives have left has been claimed once.
+    is_whole: watch::Sender<bool>,
 }
 
 struct Open {
     lease: Arc<Mutex<Lease>>,
     submit: OpenSubmit,
+}
+
+impl Open {
+    fn new(entry: Entry, lease: Lease) -> Self {
+        Self { lease: Arc::new(Mutex::new(lease)), submit: OpenSubmit { entry, whereabouts: Whereabouts::Sent } }
+    }
 }
 
 /// One of them. Its lease may be renewed meanwhile.
@@ -73,11 +82,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl OpenIntents {
+    /// For the task that works on it, which [has it](Self::has) already or not.
     pub(crate) fn hold(&self, entry: Entry, lease: Lease) -> Held<'_> {
-        let (row, lease) = (lease.row, Arc::new(Mutex::new(lease)));
-        let submit = OpenSubmit { entry, whereabouts: Whereabouts::Sent };
-        locked(&self.known).insert(row, Open { lease: lease.clone(), submit });
+        let row = lease.row;
+        let lease = locked(&self.known).entry(row).or_insert_with(|| Open::new(entry, lease)).lease.clone();
         Held { intents: self, row, lease }
+    }
+
+    /// One that was claimed, and whose task is about to begin: it is seen from here on.
+    pub(crate) fn has(&self, entry: &Entry, lease: &Lease) {
+        locked(&self.known).insert(lease.row, Open::new(entry.clone(), lease.clone()));
     }
 
     /// Nobody is told that a lease was lost while new ones are handed out.
@@ -89,6 +103,17 @@ impl OpenIntents {
     pub(crate) fn renew(&self, lease: &Lease) -> bool {
         let known = locked(&self.known);
         known.get(&lease.row).map(|open| *locked(&open.lease) = lease.clone()).is_some()
+    }
+
+    /// There is no more to be claimed for now.
+    pub(crate) fn all_claimed(&self) {
+        self.is_whole.send_if_modified(|is_whole| !std::mem::replace(is_whole, true));
+    }
+
+    /// Until what past lives have left is among them: before that, none would mean nothing.
+    pub(crate) async fn whole(&self) {
+        // It cannot be closed: it is ours.
+        let _ = self.is_whole.subscribe().wait_for(|is_whole| *is_whole).await;
     }
 
     /// All of them, the oldest first.

@@ -28,6 +28,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const NEGATIVE_LOOKS: u32 = 3;
 const CLAIMED_AT_ONCE: usize = 64;
+/// How often within a lease it is looked for leases that have run out.
+const LOOKS_IN_A_LEASE: u32 = 4;
 const LOOK: Duration = Duration::from_secs(30);
 /// When a client may submit again what never reached its backend.
 const SUBMIT_AGAIN: Duration = Duration::from_secs(1);
@@ -215,8 +217,12 @@ pub(crate) async fn resolve_open_intents(gateway: Arc<Gateway>) {
                 let claimed = open.len();
                 for (entry, lease) in open {
                     if !gateway.open.renew(&lease) {
+                        gateway.open.has(&entry, &lease);
                         tokio::spawn(take_over(gateway.clone(), entry, lease));
                     }
+                }
+                if claimed < CLAIMED_AT_ONCE {
+                    gateway.open.all_claimed();
                 }
                 claimed
             }
@@ -229,7 +235,8 @@ pub(crate) async fn resolve_open_intents(gateway: Arc<Gateway>) {
         // A full hand means that there may be more; else leases run out in their own time, and this is how often somebody looks.
         if claimed < CLAIMED_AT_ONCE {
             gateway.pause(pause).await;
-            pause = longer(pause);
+            // What a dead replica has left does not wait for much longer than its lease.
+            pause = longer(pause).min((gateway.limits.lease / LOOKS_IN_A_LEASE).max(FIRST_PAUSE));
         }
     }
 }

@@ -14,8 +14,9 @@ use std::{
 };
 
 use batchlingua_core::{
-    Action, Backend, BackendName, Batch, Capabilities, Changes, Context, Cursor, Detail, Effect, Error, ErrorKind,
-    Intent, Log, LogBody, LogQuery, Millis, NativeId, Page, Payload, Plan, Result, Sighting, Sought, SubmitError,
+    Action, Backend, BackendName, Batch, Capabilities, Changes, Context, Cursor, Detail, DialectName, Effect, Error,
+    ErrorKind, Intent, Log, LogBody, LogQuery, Millis, NativeId, Page, Payload, Plan, Result, Sighting, Sought,
+    SubmitError,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{error::Elapsed, timeout};
@@ -29,6 +30,7 @@ use crate::{
     circuit::{Circuit, Leave, Sign},
     follow::Walks,
     fresh::Looks,
+    rounds::Rounds,
     shed::{Full, Held, Shed},
     stage::Stage,
 };
@@ -201,6 +203,7 @@ pub(crate) struct Stack {
     shown: AtomicI64,
     pub(crate) walks: Walks,
     pub(crate) looks: Arc<Looks>,
+    pub(crate) rounds: Rounds,
     circuit: Circuit,
     retries: TpsBudget,
 }
@@ -229,6 +232,7 @@ impl Stack {
             foreign,
             shown,
             walks: Walks::default(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -271,6 +275,11 @@ impl Stack {
 
     pub(crate) fn holds_names(&self) -> bool {
         self.backend.holds_names()
+    }
+
+    /// Whether a row of a walk tells as much as a look with this detail, for clients of this dialect.
+    pub(crate) fn rows_tell(&self, dialect: &DialectName, detail: Detail) -> bool {
+        self.backend.rows_tell(dialect, detail)
     }
 
     pub(crate) fn plan(&self, intent: Intent) -> Result<Plan> {

@@ -407,8 +407,14 @@ fn lease_is_over() -> Error {
     Error::new(kind, "the ledger was too slow for this submit: nothing was sent, and it may be sent again")
 }
 
-/// Not one byte was sent.
+/// Not one byte was sent, so nothing has come of it: a look that had to come before it and was waited for in vain is no submit that was.
 fn unsent(error: Error) -> Unwritten {
+    let error = if error.kind == ErrorKind::BackendTimeout {
+        let message = format!("{}; nothing was sent, try again later", error.message);
+        Error { kind: ErrorKind::BackendUnavailable { retry_after: KEY_RETRY }, message, ..error }
+    } else {
+        error
+    };
     let reason = error.message.clone();
     (error, Box::new(move || Verdict::Failed(reason.clone())))
 }

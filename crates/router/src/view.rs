@@ -4,7 +4,7 @@
 //! before it is shown. A backend that cannot be reached is answered for from what was last seen, for a while, and the client is told. Polls of
 //! one batch share one look at it (`fresh`).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
     App, BackendName, Batch, BatchId, BatchRef, BatchState, Context, Detail, Entry, Error, ErrorKind, ListQuery,
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::{
     Gateway, follow,
     fresh::{Flight, Keep, Shown, Way},
-    gateway::{merge, with_extra},
-    logs,
+    gateway::merge,
+    logs, rounds,
     sightings::span,
     stack::Stack,
 };
@@ -149,12 +149,16 @@ pub(crate) async fn show(
         Ok(stack) if stack.looks.are_shared() => stack,
         Ok(_) | Err(_) => return show_now(gateway, ctx, entry, detail).await,
     };
+    let detail = offered(stack, detail);
     let angle = stack.looks.angle(ctx, detail, stack.can().caller_credentials);
     let waiting = match stack.looks.way(native, angle, &entry.batch) {
         Way::Known(batch) => return Ok((batch, notes)),
         Way::Wait(waiting) => waiting,
         Way::Ask(flight, waiting) => {
-            fly(gateway, ctx, stack, entry, detail, flight);
+            let look = Look { ctx: ctx.clone(), entry: entry.clone(), detail, flight };
+            if let Some(look) = rounds::join(gateway, stack, look) {
+                fly(gateway, stack, look);
+            }
             waiting
         }
     };
@@ -189,11 +193,19 @@ fn there(entry: &Entry, ended: bool, detail: Detail) -> Option<&NativeId> {
     entry.batch.id.native.as_ref().filter(|_| is_there)
 }
 
+/// A look at a batch that the backend is to be asked for.
+pub(crate) struct Look {
+    pub(crate) ctx: Context,
+    pub(crate) entry: Entry,
+    pub(crate) detail: Detail,
+    pub(crate) flight: Flight,
+}
+
 /// Asks for all who wait, in a task of its own: neither the client that came first nor its deadline is theirs.
-fn fly(gateway: &Arc<Gateway>, ctx: &Context, stack: &Arc<Stack>, entry: &Entry, detail: Detail, flight: Flight) {
-    let deadline = (Instant::now() + stack.timeout() + AFTER_AN_ANSWER).into_std();
-    let ctx = Context { deadline, ..ctx.clone() };
-    let (gateway, stack, entry) = (gateway.clone(), stack.clone(), entry.clone());
+pub(crate) fn fly(gateway: &Arc<Gateway>, stack: &Arc<Stack>, look: Look) {
+    let Look { mut ctx, entry, detail, flight } = look;
+    ctx.deadline = (Instant::now() + stack.timeout() + AFTER_AN_ANSWER).into_std();
+    let (gateway, stack) = (gateway.clone(), stack.clone());
     tokio::spawn(async move {
         let native = entry.batch.id.native.as_ref().expect("only what has an id there is asked for");
         let shown = ask(&gateway, &ctx, Ok(&stack), &entry, native, detail).await;
@@ -414,15 +426,21 @@ pub(crate) async fn list(gateway: &Arc<Gateway>, ctx: &Context, query: &ListQuer
     follow::freshen(gateway, ctx).await;
     let page = gateway.ledger.page(query, &gateway.scope(ctx)).await?;
     let detail = if query.tails { Detail::Summary } else { Detail::State };
-    let rows = stream::iter(page.rows).map(|entry| async move {
-        let at_hand = gateway.stack(&entry.backend).is_ok_and(|stack| stack.can().cheap_reads);
-        match at_hand {
-            // One row that cannot be read now is shown as last seen; the others are no worse for it.
-            true => show(gateway, ctx, &entry, detail).await.map_or(entry.batch, |(batch, _)| batch),
-            false => with_extra(&entry, gateway.shown.of(entry.row)),
-        }
-    });
-    let rows = rows.buffered(ROWS_AT_ONCE).collect().await;
+    let at_hand: HashSet<&BackendName> =
+        gateway.stacks.values().filter(|stack| stack.can().cheap_reads).map(|stack| stack.name()).collect();
+    let rows = if page.rows.iter().any(|entry| at_hand.contains(&entry.backend)) {
+        let rows = stream::iter(page.rows).map(|entry| async {
+            match at_hand.contains(&entry.backend) {
+                // One row that cannot be read now is shown as last seen; the others are no worse for it.
+                true => show(gateway, ctx, &entry, detail).await.map_or(entry.batch, |(batch, _)| batch),
+                false => gateway.shown.with(&entry),
+            }
+        });
+        rows.buffered(ROWS_AT_ONCE).collect().await
+    } else {
+        // Nothing is waited for: most lists are this one, and a hundred futures are more work than their rows.
+        page.rows.iter().map(|entry| gateway.shown.with(entry)).collect()
+    };
     Ok(Reply { outcome: Outcome::Page(Page { rows, total: page.total, next: None }), notes: Notes::default() })
 }
 

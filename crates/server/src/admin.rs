@@ -138,7 +138,7 @@ impl Inner {
                 }
             },
             BACKENDS => json_answer(StatusCode::OK, &backends(&self.gateway.backends())),
-            OPEN => json_answer(StatusCode::OK, &open_submits(&self.gateway.open_submits())),
+            OPEN => self.open().await,
             _ => self.metrics().await,
         }
     }
@@ -184,6 +184,17 @@ impl Inner {
                 response
             }
             Ok(explained) => json_answer(StatusCode::OK, &explain::json(&explained)),
+        }
+    }
+
+    /// None is said only when there is none: what a past life has left counts, so the ledger must have been asked once.
+    async fn open(&self) -> Response<Body> {
+        match tokio::time::timeout(PATIENCE, self.gateway.open_submits_are_whole()).await {
+            Ok(()) => json_answer(StatusCode::OK, &open_submits(&self.gateway.open_submits())),
+            Err(_) => {
+                let message = "the ledger has not been read yet: there may be open submits of this proxy's past life";
+                message_answer(StatusCode::SERVICE_UNAVAILABLE, message)
+            }
         }
     }
 

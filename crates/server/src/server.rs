@@ -102,7 +102,7 @@ impl Server {
             None => None,
         };
         let clock = Arc::new(SystemClock);
-        let ledger = open_ledger(config.ledger).await?;
+        let ledger = open_ledger(config.ledger, config.limits.lease).await?;
         let uploads = enter_uploads(config.limits.upload.dir.clone()).await;
         let backends = open_backends(config.backends, &clock).await?;
         let metrics = Arc::new(Metrics::new(&config.dialects));
@@ -203,11 +203,12 @@ impl Server {
 
     async fn turn_away(&self) {
         if !self.drain_delay.is_zero() {
+            self.clients.stage.send_replace(Stage::Leaving);
+            // Said when it is so.
             info!(
                 for_ms = self.drain_delay.as_millis() as u64,
                 "about to end: not ready any more, clients are still served"
             );
-            self.clients.stage.send_replace(Stage::Leaving);
             tokio::time::sleep(self.drain_delay).await;
         }
     }
@@ -247,11 +248,19 @@ async fn enter_uploads(dir: PathBuf) -> Option<InUse> {
     entered.inspect_err(|error| warn!(%error, dir = shown, "upload_dir cannot be used: uploads will be refused")).ok()
 }
 
-async fn open_ledger(config: LedgerConfig) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
+async fn open_ledger(config: LedgerConfig, lease: Duration) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
     let LedgerConfig { first_ordinal, cache_rows, timeout, connections: readers, .. } = config;
     let (cache_entries, list_rows) = (cache_rows, cache_rows);
-    let options =
-        batchlingua_ledger::Options { first_ordinal, cache_entries, list_rows, timeout, readers, ..Default::default() };
+    let options = batchlingua_ledger::Options {
+        first_ordinal,
+        cache_entries,
+        list_rows,
+        timeout,
+        readers,
+        // Who takes a submit over holds it for as long as who sends one.
+        claim_lease: lease,
+        ..Default::default()
+    };
     let give_up = tokio::time::Instant::now() + LAST_HOLDER;
     let mut is_told = false;
     loop {

@@ -1,7 +1,7 @@
 //! A platform that fails in every way that a network and a server can, and knows the truth.
 //!
 //! It speaks Livy, Kyuubi or DLI over raw TCP, since a server that speaks HTTP well cannot speak it badly. By a seed it resets, stalls, answers
-//! garbage, hides what it has made, and goes away; meanwhile it keeps every job that it really made, with its true end. What others say
+//! garbage, hides what it has made, goes away, and comes back without its memory; meanwhile it keeps every job that it really made, with its true end. What others say
 //! happened is held against that. The same seed does the same to the same requests, so that a run that went wrong can be made again.
 
 mod dice;
@@ -47,6 +47,8 @@ struct Shared {
     counts: [AtomicU64; 4],
     done: Mutex<BTreeMap<Fault, u64>>,
     goes_away: Notify,
+    /// Whether it comes back without its memory.
+    forgets: AtomicBool,
     is_calm: AtomicBool,
 }
 
@@ -75,10 +77,11 @@ impl Platform {
             speech,
             dice: Dice { seed, rates },
             pace,
-            world: Mutex::new(World::new(seed, pace)),
+            world: Mutex::new(World::new(seed, pace, speech == Speech::Livy)),
             counts: Default::default(),
             done: Mutex::default(),
             goes_away: Notify::new(),
+            forgets: AtomicBool::new(false),
             is_calm: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
@@ -96,9 +99,9 @@ impl Platform {
         self.shared.is_calm.store(true, Ordering::SeqCst);
     }
 
-    /// It forgets all its batches, as after a restart without recovery; their jobs run on.
-    pub fn forget(&self) {
-        self.shared.world().forget();
+    /// A batch that somebody submits to it directly.
+    pub fn add_foreign(&self) {
+        self.shared.speech.add_foreign(&mut self.shared.world());
     }
 
     /// Every job that it has really made.
@@ -135,6 +138,9 @@ async fn listen(mut listener: TcpListener, address: SocketAddr, shared: Arc<Shar
             }
         }
         drop((listener, connections));
+        if shared.forgets.swap(false, Ordering::SeqCst) {
+            shared.world().forget();
+        }
         sleep(shared.pace.away).await;
         listener = loop {
             match TcpListener::bind(address).await {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use batchlingua_core::{
     Action, Backend, BackendName, Batch, BatchSpec, BatchState, Capabilities, Changes, Clock, Context, Cursor, Detail,
-    Effect, Error, ErrorKind, Field, Intent, Log, LogQuery, LogSource, NativeId, Page, Plan, Result, Sighting, Sought,
-    SubmitError,
+    DialectName, Effect, Error, ErrorKind, Field, Intent, Log, LogQuery, LogSource, NativeId, Page, Plan, Result,
+    Sighting, Sought, SubmitError,
 };
 use futures_util::stream;
 use tokio::sync::broadcast;
@@ -70,19 +70,26 @@ pub struct MemoryBackend {
     gates: Gates,
     moves: broadcast::Sender<Batch<NativeId>>,
     tells: bool,
+    rows_tell: bool,
 }
 
 impl MemoryBackend {
     /// A backend that can do all that the model knows, and has to be asked about changes.
     pub fn new(name: impl Into<BackendName>, clock: Arc<dyn Clock>) -> Self {
         let world = Mutex::new(World::new(name.into()));
-        Self { clock, world, gates: Gates::new(), moves: broadcast::channel(1024).0, tells: false }
+        Self { clock, world, gates: Gates::new(), moves: broadcast::channel(1024).0, tells: false, rows_tell: false }
     }
 
     /// The same, telling changes by itself.
     #[must_use]
     pub fn telling_changes(self) -> Self {
         Self { tells: true, ..self }
+    }
+
+    /// The same whose walks show all that a look does.
+    #[must_use]
+    pub fn telling_by_rows(self) -> Self {
+        Self { rows_tell: true, ..self }
     }
 
     /// The same with ids of this form.
@@ -126,6 +133,16 @@ impl MemoryBackend {
     /// What a cancel does from now on.
     pub fn on_cancel(&self, what: OnCancel) {
         self.world().on_cancel = what;
+    }
+
+    /// Whether walks are answered.
+    pub fn set_walkable(&self, walkable: bool) {
+        self.world().walkable = walkable;
+    }
+
+    /// A job that no walk shows, though it is there.
+    pub fn leave_out(&self, id: &NativeId) {
+        self.world().left_out.push(id.clone());
     }
 
     /// Whether it can be reached.
@@ -312,9 +329,17 @@ impl Backend for MemoryBackend {
 
     async fn scan(&self, _: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>> {
         self.gates.pass(Point::Scan).await;
-        let world = self.world();
-        world.reach()?;
-        world.scan(after.as_ref())
+        let page = {
+            let world = self.world();
+            world.reach()?;
+            world.scan(after.as_ref())
+        };
+        self.gates.pass(Point::ScanAnswer).await;
+        page
+    }
+
+    fn rows_tell(&self, _: &DialectName, detail: Detail) -> bool {
+        self.rows_tell && detail != Detail::Steps
     }
 
     async fn log(&self, _: &Context, id: &NativeId, query: &LogQuery) -> Result<Log> {

@@ -19,15 +19,16 @@ use std::{
 /// Waits for words on its input: what they say is done and answered, and the end of the input is the end of all.
 const GUARD: &str = r#"
 trap '' INT
-down() { "$bin/pg_ctl" -D "$base/data" -m immediate -w stop >/dev/null 2>&1; }
-trap 'down; rm -rf "$base"/* "$base"/.s*' EXIT
+down() { "$bin/pg_ctl" -D "$base/data" -m "$1" -w stop >/dev/null 2>&1; }
+trap 'down immediate; rm -rf "$base"/* "$base"/.s*' EXIT
 trap 'exit 0' TERM HUP
 up() { "$bin/pg_ctl" -D "$base/data" -w -t 120 -l "$base/log" -o "-k $base -c listen_addresses= -c max_connections=500 -c fsync=$fsync $more" start >/dev/null 2>&1; }
 "$bin/initdb" -D "$base/data" -U test -A trust -E UTF8 --locale=C -N >"$base/log" 2>&1 && up && echo ready || { echo failed; exit 1; }
 while read -r word; do
   case "$word" in
     start) up && echo ready || echo failed ;;
-    crash) down; echo down ;;
+    crash) down immediate; echo down ;;
+    stop) down fast; echo down ;;
   esac
 done
 "#;
@@ -94,7 +95,13 @@ impl Postgres {
         self.expect("down");
     }
 
-    /// Begins again after [`Postgres::crash`], and returns when it answers.
+    /// Ends it as an operator does: who is connected is cut off, what was committed is written out. Returns when it is gone.
+    pub fn stop(&self) {
+        self.tell("stop");
+        self.expect("down");
+    }
+
+    /// Begins again after [`Postgres::crash`] or [`Postgres::stop`], and returns when it answers.
     pub fn start_again(&self) {
         self.tell("start");
         self.expect("ready");
@@ -297,6 +304,10 @@ mod tests {
         server.sql("postgres", "CREATE TABLE t (x int); INSERT INTO t VALUES (7)");
         server.crash();
         assert!(!server.socket().exists() || std::os::unix::net::UnixStream::connect(server.socket()).is_err());
+        server.start_again();
+        assert_eq!(server.sql("postgres", "SELECT x FROM t"), "7");
+        server.stop();
+        assert!(std::os::unix::net::UnixStream::connect(server.socket()).is_err());
         server.start_again();
         assert_eq!(server.sql("postgres", "SELECT x FROM t"), "7");
     }

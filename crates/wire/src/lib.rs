@@ -19,6 +19,7 @@ pub mod java;
 mod json;
 mod native;
 mod route;
+mod rows;
 mod settings;
 
 pub use adapter::{
@@ -28,7 +29,7 @@ pub use adapter::{
 pub use basic::basic_credentials;
 pub use body::{Body, BodyError, Part, RequestBody};
 pub use client::{
-    AccessKey, Answer, AuthScheme, BaseUrl, Call, Client, ClientConfig, Failure, Outgoing, Secret, Signer,
+    AccessKey, Answer, AuthScheme, BaseUrl, Call, Client, ClientConfig, Failure, Outgoing, PageSize, Secret, Signer,
     UpstreamError,
 };
 pub use coding::{Coding, decode_body, encode_body};
@@ -37,4 +38,5 @@ pub use head::{Asker, Face, Query, RequestHead, Target};
 pub use json::{JsonFault, JsonFaultKind, Kind, Member, Members, Place, Value, check_depth, decode_text};
 pub use native::NativeObject;
 pub use route::{BodyKind, Match, Miss, Route, find};
+pub use rows::EncodedRows;
 pub use settings::{ConfigError, Settings, parse_bytes, parse_duration};

@@ -1,5 +1,5 @@
 //! What a request costs this proxy over a platform that costs nothing, beside nginx passing the same platform's bytes through in the same run;
-//! and what memory it takes to send on what is large.
+//! what memory it takes to send on what is large; and how often a platform is asked where many poll.
 //!
 //! ```sh
 //! cargo build --release && cargo run --release -p batchlingua-examples --example speed -- target/release/batchlingua
@@ -9,12 +9,14 @@
 //!
 //! Cost is processor time of the process, user and system, its own alone: programs that run beside it move the clock but not this. The two
 //! take turns, a round each, with the same clients on kept connections. Polls are measured twice: `ask` where each of them asks the platform
-//! (`freshness = "0s"`), which is what translating costs, and `share` as it is by default, where what was seen a moment ago serves again. The exit code says whether every ratio and every growth of memory
-//! is within its bound.
+//! (`freshness = "0s"`), which is what translating costs, and `share` as it is by default, where what was seen a moment ago serves again.
+//! Submits are measured twice as well: one client after the other, where each pays for durable writes of its own, and 32 at once, who share
+//! them. The exit code says whether every ratio, every growth of memory and every number of calls is within its bound.
 
 mod memory;
 mod nginx;
 mod origin;
+mod watch;
 
 use std::{
     fs,
@@ -32,6 +34,8 @@ use nginx::Nginx;
 use origin::{Kind, Origin, ROWS};
 
 const CLIENTS: usize = 8;
+/// Who submits at once: one by one, and as many as a busy scheduler.
+const SUBMITTERS: [usize; 2] = [1, 32];
 const ROUNDS: usize = 4;
 const GETS: usize = 3_000;
 const LISTS: usize = 400;
@@ -125,7 +129,7 @@ fn main() -> Result<()> {
     let binary = fs::canonicalize(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
     let words: Vec<String> = args.filter_map(|arg| arg.into_string().ok()).collect();
     let chosen = |of: &[&str]| words.iter().filter(|word| of.contains(&word.as_str())).cloned().collect::<Vec<_>>();
-    let (what, calls) = (chosen(&["kyuubi", "livy", "dli", "memory"]), chosen(&CALLS));
+    let (what, calls) = (chosen(&["kyuubi", "livy", "dli", "memory", "watch"]), chosen(&CALLS));
     let is_wanted = |name: &str| what.is_empty() || what.iter().any(|word| word == name);
     let mut faults = Vec::new();
     println!(
@@ -137,6 +141,9 @@ fn main() -> Result<()> {
     }
     if is_wanted("memory") {
         memory::measure(&binary, &mut faults)?;
+    }
+    if is_wanted("watch") {
+        watch::measure(&binary, &mut faults)?;
     }
     match faults.is_empty() {
         true => Ok(()),
@@ -161,6 +168,7 @@ struct Load<'a> {
     paths: &'a [String],
     body: &'static str,
     count: usize,
+    clients: usize,
 }
 
 impl Pairing {
@@ -191,7 +199,7 @@ impl Pairing {
     ) -> Result<()> {
         let dir = tempfile::tempdir()?;
         let behind_nginx = tempfile::tempdir()?;
-        let origin = Origin::start(self.kind, 100)?;
+        let origin = Origin::start(self.kind, 100, ROWS)?;
         let native = self.native;
         let settings = format!("{freshness}{}", self.settings);
         let config = config(dir.path(), native.dialect, &origin.address, &settings);
@@ -216,7 +224,11 @@ impl Pairing {
             if !calls.contains(&call) {
                 return Ok(());
             }
-            let call = if matches!(call, "state" | "get") { format!("{call} {way}") } else { call.to_owned() };
+            let call = match call {
+                "state" | "get" => format!("{call} {way}"),
+                "submit" => format!("{call} {}", here.clients),
+                _ => call.to_owned(),
+            };
             let [proxy, nginx] =
                 costs((&proxy.process, &proxy.address, &here), (&nginx.process, &nginx.address, &there))?;
             let ratio = proxy / nginx;
@@ -227,7 +239,14 @@ impl Pairing {
             Ok(())
         };
         let paths = |get: fn(&str) -> String, ids: &[String]| ids.iter().map(|id| get(id)).collect::<Vec<_>>();
-        let load = |voice: &Voice, paths| Load { method: "GET", accept: voice.accept, paths, body: "", count: GETS };
+        let load = |voice: &Voice, paths| Load {
+            method: "GET",
+            accept: voice.accept,
+            paths,
+            body: "",
+            count: GETS,
+            clients: CLIENTS,
+        };
         // Where there is one for the state alone, it is what clients poll by.
         let state = front.state.map(|state| (paths(state, &ids), paths(native.state.unwrap_or(native.get), &natives)));
         if let Some((here, there)) = &state {
@@ -241,8 +260,10 @@ impl Pairing {
         tell("list", LIST_BOUND, list, load(native, &there))?;
         if let (Some((here, body)), Some((there, native_body))) = (front.submit, native.submit) {
             let (here, there) = ([here.to_owned()], [there.to_owned()]);
-            let submit = |paths, body, count| Load { method: "POST", accept: "*/*", paths, body, count };
-            tell("submit", SUBMIT_BOUND, submit(&here, body, SUBMITS), submit(&there, native_body, GETS))?;
+            for clients in SUBMITTERS {
+                let submit = |paths, body, count| Load { method: "POST", accept: "*/*", paths, body, count, clients };
+                tell("submit", SUBMIT_BOUND, submit(&here, body, SUBMITS), submit(&there, native_body, GETS))?;
+            }
         }
         Ok(())
     }
@@ -284,7 +305,7 @@ impl Load<'_> {
         thread::scope(|scope| {
             let client = |worker: usize| {
                 let mut client = Client::connect(address)?;
-                for at in (worker..self.count).step_by(CLIENTS) {
+                for at in (worker..self.count).step_by(self.clients) {
                     let path = &self.paths[at % self.paths.len()];
                     let (status, answer) = client.call_accepting(self.method, path, self.accept, self.body)?;
                     if status / 100 != 2 {
@@ -293,7 +314,7 @@ impl Load<'_> {
                 }
                 Ok(())
             };
-            let clients: Vec<_> = (0..CLIENTS).map(|worker| scope.spawn(move || client(worker))).collect();
+            let clients: Vec<_> = (0..self.clients).map(|worker| scope.spawn(move || client(worker))).collect();
             clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))
         })
     }

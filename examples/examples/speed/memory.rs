@@ -10,7 +10,7 @@ use batchlingua_examples::{
 
 use crate::{
     config,
-    origin::{Kind, LINE, Origin},
+    origin::{Kind, LINE, Origin, ROWS},
 };
 
 /// As much as an upload may have by default.
@@ -30,7 +30,7 @@ const SUBMIT: &str =
 pub(crate) fn measure(binary: &Path, faults: &mut Vec<String>) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let lines = LOG / LINE.len() as u64;
-    let origin = Origin::start(Kind::Kyuubi, lines)?;
+    let origin = Origin::start(Kind::Kyuubi, lines, ROWS)?;
     let config = config(dir.path(), "kyuubi", &origin.address, "timeout = \"10m\"\nattempt_timeout = \"10m\"\n");
     let proxy = Proxy::start(binary, dir.path(), &config)?;
     let mut client = Client::connect(&proxy.address)?;

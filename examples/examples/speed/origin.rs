@@ -5,7 +5,10 @@ use std::{
     fmt::Write as _,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -14,7 +17,7 @@ use batchlingua_examples::{
     client::{number_after, text_after},
 };
 
-/// Most rows of a list.
+/// Rows of the list that is measured.
 pub(crate) const ROWS: usize = 100;
 /// What is kept of a long body, to look for the names in it.
 const KEPT: usize = 64 << 10;
@@ -33,12 +36,16 @@ pub(crate) enum Kind {
 /// The platform, until the program ends.
 pub(crate) struct Origin {
     pub(crate) address: String,
+    world: Arc<World>,
 }
 
 struct World {
     kind: Kind,
     /// Lines of every log.
     lines: u64,
+    /// Most batches that its list shows.
+    listed: usize,
+    asked: AtomicU64,
     batches: Mutex<Vec<Made>>,
 }
 
@@ -58,18 +65,24 @@ struct Asked {
 
 impl Origin {
     /// One that listens on a port of its own.
-    pub(crate) fn start(kind: Kind, lines: u64) -> Result<Self> {
+    pub(crate) fn start(kind: Kind, lines: u64, listed: usize) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
-        let world = Arc::new(World { kind, lines, batches: Mutex::default() });
+        let world = Arc::new(World { kind, lines, listed, asked: AtomicU64::new(0), batches: Mutex::default() });
+        let shared = world.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let world = world.clone();
+                let world = shared.clone();
                 // Whoever closes a connection has had enough of it.
                 thread::spawn(move || serve(stream, &world).ok());
             }
         });
-        Ok(Self { address })
+        Ok(Self { address, world })
+    }
+
+    /// How many calls there were.
+    pub(crate) fn asked(&self) -> u64 {
+        self.world.asked.load(Ordering::Relaxed)
     }
 }
 
@@ -77,6 +90,7 @@ fn serve(stream: TcpStream, world: &World) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::with_capacity(KEPT, stream);
     while let Some(asked) = read(&mut stream)? {
+        world.asked.fetch_add(1, Ordering::Relaxed);
         let (status, body) = world.answer(&asked);
         let length = body.len();
         let answer = format!(
@@ -195,13 +209,15 @@ impl World {
         made.map_or((404, format!("{{\"msg\":\"Session '{id}' not found.\"}}")), |made| (200, self.object(&made)))
     }
 
-    /// However many there are, a walk over them has so many rows.
+    /// However many there are, a walk over them has so many rows as it is to have.
     fn list(&self, query: &str) -> String {
-        let from = number_after(&format!("&{query}&"), "&from=").unwrap_or(0);
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let query = format!("&{query}&");
+        let number = |name| number_after(&query, name).and_then(|number| usize::try_from(number).ok());
+        let (from, size) = (number("&from=").unwrap_or(0), number("&size=").unwrap_or(ROWS));
         let batches = self.batches();
-        let rows: Vec<String> = batches.iter().take(ROWS).skip(from).map(|made| self.object(made)).collect();
-        let (total, rows) = (batches.len().min(ROWS), rows.join(","));
+        let listed = batches.iter().take(self.listed);
+        let rows: Vec<String> = listed.skip(from).take(size).map(|made| self.object(made)).collect();
+        let (total, rows) = (batches.len().min(self.listed), rows.join(","));
         let name = if self.kind == Kind::Kyuubi { "batches" } else { "sessions" };
         format!("{{\"from\":{from},\"total\":{total},\"{name}\":[{rows}]}}")
     }

@@ -117,7 +117,7 @@ async fn a_walk_goes_on_until_a_page_is_short() {
             break;
         }
     }
-    let wanted = [0, 500, 1_000].map(|from| format!("/api/v1/batches?from={from}&size=500"));
+    let wanted = [0, 1_000].map(|from| format!("/api/v1/batches?from={from}&size=1000"));
     assert_eq!((rows, targets), (1_203, wanted.to_vec()));
     assert!(scene.backend.scan(&context(), Some(Cursor("x".into()))).await.is_err());
 }

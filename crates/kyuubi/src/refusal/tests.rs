@@ -21,6 +21,7 @@ fn told(answer: &Answer, asked: Asked<'_>) -> Error {
 }
 
 const JSON: &str = "application/json";
+const STARTING: &str = "{\n\"message\":\"Not Found\",\n\"url\":\"/api/v1/batches\",\n\"status\":\"404\"\n}";
 const HTML: &str = "text/html;charset=iso-8859-1";
 
 /// Texts are those of the recordings and of the reference's table; for each the kind, and whether Kyuubi clients get the answer itself.
@@ -40,6 +41,10 @@ fn answers_are_read_by_their_text_before_their_status() {
         (404, JSON, r#"{"message":"HTTP 404 Not Found"}"#, get, "backend_rejected", true),
         (404, JSON, r#"{"message":"HTTP 404 Not Found"}"#, Asked::List, "backend_rejected", true),
         (404, HTML, "<html><title>404</title></html>", get, "backend_unavailable", false),
+        // A Kyuubi 1.10.3 that is starting, word for word: its web server listens already.
+        (404, JSON, STARTING, get, "backend_unavailable", false),
+        (404, JSON, STARTING, Asked::Submit, "backend_unavailable", false),
+        (404, "", "", delete, "backend_unavailable", false),
         (
             500,
             JSON,

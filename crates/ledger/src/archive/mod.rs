@@ -271,7 +271,7 @@ impl Archive {
                     Verdict::Accepted(Box::new(NativeIdentity { native, batch: Arc::new(batch), foreign: false, ids }))
                 }
             };
-            done = Some(rules.settle(table, &lease, verdict)?);
+            done = Some(rules.settle(table, &lease, &verdict)?);
             Ok(())
         })?;
         done.ok_or(LedgerError::NoRow(row))

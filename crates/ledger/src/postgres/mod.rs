@@ -152,6 +152,32 @@ impl PostgresLedger {
         Ok(self.by_ids(vec![id]).await?.pop().flatten())
     }
 
+    /// A memory that cannot be trusted is believed where it shows something. That nothing is there is told by the database or not at all: a submit that
+    /// failed has given its id back, and another replica may have accepted the next one under it since.
+    async fn shown(&self, id: Id, scope: &Scope) -> Result<Option<Entry>> {
+        let is_trusted = self.hot.trust() == Trust::Full;
+        let known = self.by_id(id.clone()).await?;
+        let shown = known.as_ref().and_then(|row| shown_to(scope, row));
+        if shown.is_some() || known.is_none() || is_trusted {
+            return Ok(shown);
+        }
+        let read = self.points.run(move |connection| tx::whose_row(connection, &id)).await?;
+        Ok(read.and_then(|row| shown_to(scope, &row)))
+    }
+
+    /// The same by a native id.
+    async fn shown_by_text(&self, text: &str, scope: &Scope) -> Result<Option<Entry>> {
+        let is_trusted = self.hot.trust() == Trust::Full;
+        let known = self.by_text(text).await?;
+        let shown = known.iter().find_map(|row| shown_to(scope, row));
+        if shown.is_some() || known.is_empty() || is_trusted {
+            return Ok(shown);
+        }
+        let text = text.to_owned();
+        let read = self.points.run(move |connection| tx::with_native(connection, &text)).await?;
+        Ok(read.iter().find_map(|row| shown_to(scope, row)))
+    }
+
     async fn by_ids(&self, ids: Vec<Id>) -> Result<Vec<Option<Arc<Row>>>> {
         let mark = self.hot.cache.mark();
         let rows = self.read(ids.clone(), |id| self.hot.cache.by_id(id), tx::whose_row).await?;
@@ -191,11 +217,15 @@ impl PostgresLedger {
     }
 }
 
+fn shown_to(scope: &Scope, row: &Arc<Row>) -> Option<Entry> {
+    view::shows(scope, row).then(|| row.entry.clone())
+}
+
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn intend(&self, new: NewIntent) -> Result<Intended> {
         let draft = Draft::of(new);
-        self.write(move |rules, tx| rules.intend(tx, draft)).await
+        self.write(move |rules, tx| rules.intend(tx, &draft)).await
     }
 
     async fn may_send(&self, lease: &Lease) -> Result<()> {
@@ -205,7 +235,7 @@ impl Ledger for PostgresLedger {
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry> {
         let lease = lease.clone();
-        self.write(move |rules, tx| rules.settle(tx, &lease, verdict)).await
+        self.write(move |rules, tx| rules.settle(tx, &lease, &verdict)).await
     }
 
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {
@@ -214,14 +244,13 @@ impl Ledger for PostgresLedger {
     }
 
     async fn find(&self, wanted: &BatchRef, scope: &Scope) -> Result<Option<Entry>> {
-        let shown = |row: &Arc<Row>| view::shows(scope, row).then(|| row.entry.clone());
         match wanted {
-            BatchRef::Uuid(uuid) => Ok(self.by_id(Id::Uuid(*uuid)).await?.as_ref().and_then(shown)),
-            BatchRef::Ordinal(ordinal) => Ok(self.by_id(Id::Ordinal(*ordinal)).await?.as_ref().and_then(shown)),
+            BatchRef::Uuid(uuid) => self.shown(Id::Uuid(*uuid), scope).await,
+            BatchRef::Ordinal(ordinal) => self.shown(Id::Ordinal(*ordinal), scope).await,
             BatchRef::Text(text) => {
-                let found = self.by_text(text).await?.iter().find_map(shown);
+                let found = self.shown_by_text(text, scope).await?;
                 match Uuid::try_parse(text) {
-                    Ok(uuid) if found.is_none() => Ok(self.by_id(Id::Uuid(uuid)).await?.as_ref().and_then(shown)),
+                    Ok(uuid) if found.is_none() => self.shown(Id::Uuid(uuid), scope).await,
                     _ => Ok(found),
                 }
             }

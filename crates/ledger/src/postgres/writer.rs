@@ -170,7 +170,7 @@ impl Job for Disown {
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
         for lease in &self.intents {
             let why = "the ledger did not say in time that it was written, so nothing was sent";
-            match self.rules.settle(tx, lease, Verdict::Failed(why.to_owned())) {
+            match self.rules.settle(tx, lease, &Verdict::Failed(why.to_owned())) {
                 Ok(entry) => {
                     tracing::warn!(batch.id = %entry.batch.id.uuid, "a submit that was refused had been written; it is closed as never sent")
                 }

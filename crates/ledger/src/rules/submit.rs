@@ -32,9 +32,9 @@ impl Draft {
 }
 
 impl Rules {
-    pub(crate) fn intend(&self, table: &mut dyn Table, draft: Draft) -> Result<Intended, LedgerError> {
+    pub(crate) fn intend(&self, table: &mut dyn Table, draft: &Draft) -> Result<Intended, LedgerError> {
         let Draft { new, spec } = draft;
-        if let Some(earlier) = earlier(table, &new)? {
+        if let Some(earlier) = earlier(table, new)? {
             return Ok(earlier);
         }
         if table.whose(&Id::Uuid(new.marker.uuid))?.is_some() {
@@ -46,7 +46,7 @@ impl Rules {
         {
             return Ok(Intended::NameTaken { ordinal });
         }
-        let row = table.insert(Row::of_intent(new, spec, ordinal, self.clock.now()))?;
+        let row = table.insert(Row::of_intent(new, spec.clone(), ordinal, self.clock.now()))?;
         table.put_id(Id::Uuid(row.entry.marker.uuid), row.id())?;
         table.put_id(Id::Ordinal(ordinal), row.id())?;
         Ok(Intended::Fresh(row.entry.clone(), lease_of(&row)))
@@ -68,9 +68,9 @@ impl Rules {
         Ok(())
     }
 
-    pub(crate) fn settle(&self, table: &mut dyn Table, lease: &Lease, verdict: Verdict) -> Result<Entry, LedgerError> {
+    pub(crate) fn settle(&self, table: &mut dyn Table, lease: &Lease, verdict: &Verdict) -> Result<Entry, LedgerError> {
         let mut row = held(table, lease)?;
-        let asked = phase_of(&verdict);
+        let asked = phase_of(verdict);
         match (row.entry.phase, asked) {
             (Phase::Accepted, Phase::Accepted) => {}
             (is, asked) if is == asked => return Ok(row.entry),
@@ -79,9 +79,9 @@ impl Rules {
         }
         let now = self.clock.now();
         match verdict {
-            Verdict::Accepted(seen) => return self.accept(table, row, &seen, now),
+            Verdict::Accepted(seen) => return self.accept(table, row, seen, now),
             Verdict::Refused(error) => row.give_up(Phase::Refused, &error.message, now),
-            Verdict::Failed(why) => row.give_up(Phase::Failed, &why, now),
+            Verdict::Failed(why) => row.give_up(Phase::Failed, why, now),
             Verdict::Ambiguous => {
                 row.entry.phase = Phase::Ambiguous;
                 // Since then nobody sends it any more: what `settle` counts from, in this life and the next.

@@ -99,10 +99,10 @@ impl SqliteLedger {
         })
     }
 
-    async fn write<T, F>(&self, rule: F) -> Result<T>
+    async fn write<T, F>(&self, mut rule: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Rules, &mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
+        F: FnMut(&Rules, &mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
         let rules = self.rules.clone();
         Ok(self.writer.run(move |tx| rule(&rules, tx)).await?)
@@ -176,7 +176,7 @@ impl SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn intend(&self, new: NewIntent) -> Result<Intended> {
         let draft = Draft::of(new);
-        self.write(move |rules, tx| rules.intend(tx, draft)).await
+        self.write(move |rules, tx| rules.intend(tx, &draft)).await
     }
 
     async fn may_send(&self, lease: &Lease) -> Result<()> {
@@ -186,7 +186,7 @@ impl Ledger for SqliteLedger {
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry> {
         let lease = lease.clone();
-        self.write(move |rules, tx| rules.settle(tx, &lease, verdict)).await
+        self.write(move |rules, tx| rules.settle(tx, &lease, &verdict)).await
     }
 
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {

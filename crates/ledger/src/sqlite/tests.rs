@@ -60,24 +60,25 @@ async fn three_together(dir: &TempDir, ledger: &SqliteLedger) -> i64 {
     let (go, gate) = mpsc::channel::<()>();
     let (seen, durable) = mpsc::channel();
     let (at_gate, reached) = tokio::sync::oneshot::channel::<()>();
+    let mut at_gate = Some(at_gate);
     let first = ledger.write(move |_, _| {
-        let _ = at_gate.send(());
+        let _ = at_gate.take().map(|at_gate| at_gate.send(()));
         gate.recv().expect("the test opens the gate");
         Ok(())
     });
     let queued = async {
         reached.await.expect("the writer reaches the gate");
-        let good = ledger.write(|rules, tx| rules.intend(tx, Draft::of(intent(1))));
+        let good = ledger.write(|rules, tx| rules.intend(tx, &Draft::of(intent(1))));
         let bad = ledger.write(|rules, tx| {
-            rules.intend(tx, Draft::of(intent(2)))?;
+            rules.intend(tx, &Draft::of(intent(2)))?;
             Err::<Intended, _>(LedgerError::NoRow(batchlingua_core::RowId(7)))
         });
         let path = dir.path().join("ledger.db");
         let last = ledger.write(move |rules, tx| {
-            let other = Connection::open(path).map_err(super::unreadable)?;
+            let other = Connection::open(&path).map_err(super::unreadable)?;
             let count = other.query_row("SELECT count(*) FROM batches", [], |row| row.get(0));
             let _ = seen.send(count.map_err(super::unreadable)?);
-            rules.intend(tx, Draft::of(intent(3)))
+            rules.intend(tx, &Draft::of(intent(3)))
         });
         // Polled once, each of them stands in the queue.
         let open = async { go.send(()).expect("the writer waits at the gate") };

@@ -35,10 +35,10 @@ mod search {
         AND (coalesce(lease_until, 0) <= ?1 OR (?2 IS NOT NULL AND holder IS NOT ?2)) ORDER BY +row LIMIT ?3";
     pub(super) const NONDESCRIPT: &str = "backend = ? AND native NOT GLOB '*[^0-9]*'
         AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = ''";
-    pub(super) const ENDED_BEFORE: &str = "ended < ? LIMIT ?";
+    pub(super) const ENDED_BEFORE: &str = "ended < ? ORDER BY ended LIMIT ?";
     pub(super) const UNENDED_CANCELS: &str =
         "cancel_asked = 1 AND phase = 'accepted' AND ended IS NULL ORDER BY +row LIMIT ?";
-    pub(super) const ID: &str = "kind = ? AND text = ? AND space = ?";
+    pub(super) const WHOSE: &str = "SELECT row FROM ids WHERE kind = ? AND text = ? AND space = ?";
 }
 
 /// Bytes of a probe.
@@ -74,7 +74,7 @@ pub(super) struct Part {
     own: Vec<(RowId, Option<Arc<Row>>)>,
     changes: Changes,
     moved: Vec<Moved>,
-    wrote: bool,
+    pub(super) wrote: bool,
 }
 
 impl Done {
@@ -251,8 +251,7 @@ pub(super) fn get(connection: &Connection, row: RowId) -> Result<Option<Arc<Row>
 }
 
 pub(super) fn whose(connection: &Connection, id: &Id) -> Result<Option<RowId>, LedgerError> {
-    let sql = format!("SELECT row FROM ids WHERE {}", search::ID);
-    Ok(one(connection, &sql, id_cells(id))?.map(RowId))
+    Ok(one(connection, search::WHOSE, id_cells(id))?.map(RowId))
 }
 
 /// Rows with a native id on any backend, newest first.
@@ -343,7 +342,7 @@ mod tests {
             let plan = plan(&format!("SELECT {} FROM batches WHERE {condition}", *columns::ALL));
             assert!(plan.contains(index), "{condition}: {plan}");
         }
-        let ids = plan(&format!("SELECT row FROM ids WHERE {}", search::ID));
+        let ids = plan(search::WHOSE);
         assert!(ids.contains("PRIMARY KEY (kind=? AND text=? AND space=?)"), "{ids}");
         assert!(plan("DELETE FROM ids WHERE row = ?").contains("INDEX ids_by_row (row=?)"));
     }

@@ -1,8 +1,9 @@
 //! The one thread that writes.
 //!
 //! A commit waits for the disk, and while it waits others queue. What has queued is then run as one transaction and made durable by one
-//! wait: that is group commit, and it needs no timer. Each write has a savepoint of its own, so one that fails leaves the others alone.
-//! Nobody is answered, and no cached row is renewed, before the commit.
+//! wait: that is group commit, and it needs no timer. A write that fails leaves the others alone: rules look before they write, so nearly
+//! all that fail have left nothing behind, and where one has, the group is done over with a savepoint for each (which every group would pay
+//! dearly for: SQLite copies each page that a savepoint could want back). Nobody is answered, and no cached row is renewed, before the commit.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -48,14 +49,15 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), health })
     }
 
-    /// Runs it in a transaction and answers when that is durable. Once asked it is done, even if nobody waits for the answer.
+    /// Runs it in a transaction and answers when that is durable. Once asked it is done, even if nobody waits for the answer. It may have to be
+    /// run a second time, when nothing of the first is there.
     pub(super) async fn run<T, F>(&self, rule: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Asked { rule: Some(rule), result: None, reply };
+        let job = Asked { rule, result: None, reply };
         let queue = self.queue.as_ref().ok_or(LedgerError::Stopped)?;
         queue.send(Box::new(job)).map_err(|_| LedgerError::Stopped)?;
         answer.await.map_err(|_| LedgerError::Stopped)?
@@ -91,7 +93,7 @@ struct Failed {
 }
 
 struct Asked<F, T> {
-    rule: Option<F>,
+    rule: F,
     result: Option<Result<T, LedgerError>>,
     reply: oneshot::Sender<Result<T, LedgerError>>,
 }
@@ -99,11 +101,10 @@ struct Asked<F, T> {
 impl<F, T> Job for Asked<F, T>
 where
     T: Send,
-    F: FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, LedgerError> + Send,
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
-        let rule = self.rule.take().expect("a job runs once");
-        let result = rule(tx);
+        let result = (self.rule)(tx);
         let failed = result
             .as_ref()
             .err()
@@ -133,6 +134,14 @@ impl Drop for LastWord<'_> {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Health::Bad(LedgerError::Stopped.to_string());
         }
     }
+}
+
+/// What came of running a group.
+enum Attempt {
+    /// It can be committed.
+    Done(Done),
+    /// One of it failed behind its first write, so nothing of it is there.
+    Spoilt,
 }
 
 struct Work {
@@ -167,14 +176,24 @@ impl Work {
         }
     }
 
-    /// Runs the group and makes what went well of it durable; `fault` is what the store said to those that did not. A job that is alone needs no
-    /// savepoint: what it leaves behind when it fails is the whole transaction's.
+    /// Runs the group and makes what went well of it durable; `fault` is what the store said to those that did not.
     fn write(&self, group: &mut [Box<dyn Job>], fault: &mut Option<String>) -> Result<bool, String> {
+        let done = match self.attempt(group, false, fault)? {
+            Attempt::Done(done) => done,
+            Attempt::Spoilt => match self.attempt(group, true, fault)? {
+                Attempt::Done(done) => done,
+                Attempt::Spoilt => return Err("a savepoint did not hold".to_owned()),
+            },
+        };
+        self.commit(done)
+    }
+
+    /// Runs the group in a new transaction, with a savepoint for each job or without.
+    fn attempt(&self, group: &mut [Box<dyn Job>], apart: bool, fault: &mut Option<String>) -> Result<Attempt, String> {
         self.execute("BEGIN IMMEDIATE")?;
-        let alone = group.len() == 1;
         let mut done = Done::default();
         for job in group {
-            if !alone {
+            if apart {
                 self.execute("SAVEPOINT job")?;
             }
             let mut tx = done.begin(&self.connection, &self.cache);
@@ -188,17 +207,19 @@ impl Work {
                     if self.connection.is_autocommit() {
                         return Err(fault.take().unwrap_or_else(|| "the transaction was given up".to_owned()));
                     }
-                    self.execute(if alone { "ROLLBACK" } else { "ROLLBACK TO job" })?;
+                    if apart {
+                        self.execute("ROLLBACK TO job")?;
+                    } else if part.wrote {
+                        self.execute("ROLLBACK")?;
+                        return Ok(Attempt::Spoilt);
+                    }
                 }
             }
-            if !alone {
+            if apart {
                 self.execute("RELEASE job")?;
             }
         }
-        match alone && self.connection.is_autocommit() {
-            true => Ok(false),
-            false => self.commit(done),
-        }
+        Ok(Attempt::Done(done))
     }
 
     /// Whether anything was written. Behind the gate, so that who reads a list knows which changes its snapshot has.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    Action, Backend, Batch, BatchSpec, BatchState, Detail, Effect, ErrorKind, Marking, Missing, NativeId, StateSet,
+    Action, Backend, Batch, BatchSpec, BatchState, Cursor, Detail, Effect, ErrorKind, Marking, Missing, NativeId,
+    StateSet,
 };
 use batchlingua_testkit::{
-    Origin, Reply,
+    ManualClock, Origin, Reply,
     conformance::{self, Job, Rig},
     context, marker,
 };
@@ -187,23 +188,41 @@ async fn every_call_says_who_asks_and_a_name_is_escaped() {
 #[tokio::test]
 async fn a_walk_goes_by_pages_and_stops_at_a_short_one() {
     let world = World::new();
-    for _ in 0..205 {
+    for _ in 0..2_005 {
         world.add(None, "success", Vec::new());
     }
     let (origin, backend) = fake::livy(&world).await;
     let (mut after, mut sizes) = (None, Vec::new());
     loop {
         let page = backend.scan(&context(), after).await.expect("a page");
-        assert_eq!(page.total, Some(205));
+        assert_eq!(page.total, Some(2_005));
         sizes.push(page.rows.len());
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    assert_eq!(sizes, [100, 100, 5]);
+    assert_eq!(sizes, [1_000, 1_000, 5]);
     let targets: Vec<_> = origin.asked().into_iter().map(|asked| asked.target).collect();
-    assert_eq!(targets, ["/batches?from=0&size=100", "/batches?from=100&size=100", "/batches?from=200&size=100"]);
+    let wanted = [0, 1_000, 2_000].map(|from| format!("/batches?from={from}&size=1000"));
+    assert_eq!(targets, wanted);
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_is_asked_for_with_fewer_rows() {
+    let world = World::new();
+    for _ in 0..300 {
+        world.add(None, "running", vec!["x".repeat(1_000)]);
+    }
+    let answering = world.clone();
+    let origin = Origin::start(move |asked| answering.answer(&asked)).await;
+    let backend = fake::backend(&origin, json!({"max_answer": "150KiB"}), Arc::new(ManualClock::default()));
+    let first = backend.scan(&context(), None).await.expect("a page");
+    assert_eq!((first.rows.len(), first.next.clone()), (100, Some(Cursor("100".into()))));
+    assert_eq!(backend.scan(&context(), first.next).await.expect("a page").rows.len(), 100);
+    let targets: Vec<_> = origin.asked().into_iter().map(|asked| asked.target).collect();
+    let wanted = ["from=0&size=1000", "from=0&size=100", "from=100&size=100"].map(|query| format!("/batches?{query}"));
+    assert_eq!(targets, wanted);
 }
 
 #[test]

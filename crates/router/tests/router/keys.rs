@@ -159,7 +159,7 @@ async fn who_waits_for_a_submit_that_is_not_sent_sends_his_own() {
     let second = house.posting("/jobs", KEY, job());
     house.settle_down().await;
     house.backend.release(Point::Submit);
-    assert_eq!(first.await.expect("an answer").status, 504);
+    assert_eq!(first.await.expect("an answer").status, 503);
     let second = second.await.expect("an answer");
     assert_eq!((second.status.as_u16(), second.json["replayed"].as_bool()), (201, Some(false)));
     assert_eq!(house.backend.jobs_created(), 1);

@@ -22,6 +22,7 @@ mod polls;
 mod projects;
 mod restart;
 mod rights;
+mod rounds;
 mod storm;
 mod submit;
 mod uploads;

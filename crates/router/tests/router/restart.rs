@@ -141,6 +141,19 @@ async fn a_backend_that_is_down_at_the_start_is_asked_when_it_is_back() {
     assert_eq!(phase_of(&house, &entry).await, Phase::Accepted);
 }
 
+/// An operator's script asks as soon as it is answered.
+#[tokio::test(start_paused = true)]
+async fn what_is_open_is_told_only_when_the_past_lifes_is_among_it() {
+    let house = not_started();
+    let entry = left_open(&house, Phase::Ambiguous).await;
+    let whole = tokio::time::timeout(60 * SECOND, house.gateway.open_submits_are_whole());
+    assert!(whole.await.is_err() && house.gateway.open_submits().is_empty(), "nobody has looked yet");
+    house.backend.hold(Point::LookUp);
+    house.gateway.start();
+    house.gateway.open_submits_are_whole().await;
+    assert_eq!(house.gateway.open_submits().iter().map(|open| open.entry.row).collect::<Vec<_>>(), [entry.row]);
+}
+
 /// A proxy that is restarted more often than that would else never believe that a batch is absent.
 #[tokio::test(start_paused = true)]
 async fn the_time_to_settle_goes_on_in_the_next_life() {

@@ -67,7 +67,10 @@ async fn what_was_not_sent_may_be_submitted_again_at_once_under_its_name() {
     let house = House::new();
     house.backend.next_submits([SubmitFault::NotSent]);
     let unique = json!({ "file": "a.py", "name": "a", "unique": true });
-    assert_eq!(house.post("/jobs", unique.clone()).await.status, 504);
+    // Whatever was waited for in vain, it was not the submit: a client must not take it for one of unknown outcome.
+    let unsent = house.post("/jobs", unique.clone()).await;
+    assert_eq!((unsent.status.as_u16(), unsent.text_of("kind").as_str()), (503, "backend_unavailable"));
+    assert!(unsent.header("retry-after").is_some() && unsent.header("batchlingua-outcome").is_none(), "{unsent:?}");
     assert_eq!(house.post("/jobs", unique).await.status, 201);
     assert_eq!(house.backend.jobs_created(), 1);
 }

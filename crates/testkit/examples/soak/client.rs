@@ -1,20 +1,18 @@
 //! One intent and the client that has it: how it submits, what it does about an answer that is none, how it follows its batch.
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use batchlingua_testkit::faults::{Speech, mix, mix_text};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
     audit::{Shown, Sight, Told, Verdict},
-    http::{Failed, Reply, call},
+    door::Door,
+    http::{Failed, Reply},
     voice,
 };
 
@@ -61,15 +59,6 @@ impl Habit {
     }
 }
 
-/// Where the clients go, and which life of it answers.
-pub(crate) struct Door {
-    /// By the platform that is wanted.
-    pub(crate) addresses: [SocketAddr; 3],
-    pub(crate) life: Arc<AtomicU64>,
-    /// Whether ids outlive the platform's records, as behind the proxy.
-    pub(crate) keeps_ids: bool,
-}
-
 /// What is counted over all clients.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -98,6 +87,9 @@ pub(crate) struct Client<'a> {
     is_named: bool,
     own_id: Option<String>,
     dice: u64,
+    /// Which replica is asked next: one half of the clients goes round, the others stay where they are answered.
+    turn: usize,
+    goes_round: bool,
     /// Whether a submit was sent of which it does not know what became.
     in_doubt: bool,
     was_unknown: bool,
@@ -118,7 +110,24 @@ pub(crate) struct Done {
     pub(crate) id: Option<String>,
 }
 
-const SPEECHES: [Speech; 3] = [Speech::Livy, Speech::Kyuubi, Speech::Dli];
+pub(crate) const SPEECHES: [Speech; 3] = [Speech::Livy, Speech::Kyuubi, Speech::Dli];
+
+/// Where a platform stands among them.
+pub(crate) fn place(platform: Speech) -> usize {
+    SPEECHES.iter().position(|speech| *speech == platform).expect("one of them")
+}
+
+/// What an answer to a poll shows, if it shows anything.
+pub(crate) fn sight(voice: Speech, asked: Instant, replica: usize, reply: &Reply) -> Option<Sight> {
+    let shown = match reply.status {
+        200 => voice::shown(voice, &reply.body)?,
+        404 => Shown::Absent,
+        _ => return None,
+    };
+    let stale = reply.header("batchlingua-stale").and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let stale = Duration::from_secs(stale);
+    Some(Sight { asked, at: Instant::now(), replica, shown, stale, app: voice::app(&reply.body) })
+}
 
 impl<'a> Client<'a> {
     pub(crate) fn new(door: &'a Door, counts: &'a Counts, seed: u64, number: u64, same_only: bool) -> Self {
@@ -143,6 +152,8 @@ impl<'a> Client<'a> {
             is_named,
             own_id,
             dice,
+            turn: usize::from(dice & 1 == 1),
+            goes_round: dice & 2 == 2,
             in_doubt: false,
             was_unknown: false,
             history: Vec::new(),
@@ -153,30 +164,41 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn to(&self) -> SocketAddr {
-        self.door.addresses[SPEECHES.iter().position(|speech| *speech == self.platform).expect("one of them")]
-    }
-
     fn note(&mut self, what: String) {
         self.history.push((Instant::now(), what));
     }
 
-    async fn ask(&mut self, line: &str) -> Result<Reply, Failed> {
-        let reply = call(self.to(), line, &[], None).await;
+    async fn call(
+        &mut self,
+        line: &str,
+        headers: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> (usize, Result<Reply, Failed>) {
+        self.turn += usize::from(self.goes_round);
+        let (replica, reply) = self.door.ask(self.turn, place(self.platform), line, headers, body).await;
+        self.turn = replica;
+        (replica, reply)
+    }
+
+    async fn ask(&mut self, line: &str) -> (usize, Result<Reply, Failed>) {
+        let (replica, reply) = self.call(line, &[], None).await;
         let said = reply.as_ref().map_or_else(|failed| format!("{failed:?}"), Reply::short);
+        let said = format!("{replica}: {said}");
         if self.history.last().is_none_or(|(_, last)| !last.ends_with(&said)) {
-            self.note(format!("{line}: {said}"));
+            self.note(format!("{line} at {said}"));
         }
-        reply
+        (replica, reply)
     }
 
     /// All that it does.
     pub(crate) async fn run(mut self) -> Done {
         let verdict = self.submit().await;
+        let decided = Instant::now();
         if verdict == Verdict::Accepted {
             self.follow().await;
         }
-        let told = Told { label: self.label, verdict, cancel_asked: self.cancel_asked, sights: vec![self.sights] };
+        let told =
+            Told { label: self.label, verdict, decided, cancel_asked: self.cancel_asked, sights: vec![self.sights] };
         let id = self.id.filter(|_| !self.has_deleted && verdict == Verdict::Accepted);
         Done { told, history: self.history, voice: self.voice, platform: self.platform, id }
     }
@@ -188,19 +210,19 @@ impl<'a> Client<'a> {
             headers.push(("Idempotency-Key", self.label.clone()));
         }
         for _ in 0..TRIES {
-            let reply = call(self.to(), &line, &headers, Some(&body)).await;
+            let (replica, reply) = self.call(&line, &headers, Some(&body)).await;
             match reply {
                 Err(Failed::NotConnected) => {}
                 Err(Failed::Lost) => {
                     count(&self.counts.unanswered);
-                    self.note("submit: no answer".to_owned());
+                    self.note(format!("submit at {replica}: no answer"));
                     self.in_doubt = true;
                     if !self.habit.sends_again_unknown() {
                         return Verdict::Open;
                     }
                 }
                 Ok(reply) => {
-                    self.note(format!("submit: {}", reply.short()));
+                    self.note(format!("submit at {replica}: {}", reply.short()));
                     if let Some(verdict) = self.judge(&reply).await {
                         return verdict;
                     }
@@ -250,7 +272,7 @@ impl<'a> Client<'a> {
 
     /// Somebody has its name, and the name is its own: so it is its batch, if it can be seen.
     async fn by_name(&mut self) -> Option<Verdict> {
-        let reply = self.ask(&format!("GET /batches/{}", self.label)).await.ok()?;
+        let reply = self.ask(&format!("GET /batches/{}", self.label)).await.1.ok()?;
         if reply.status != 200 {
             return None;
         }
@@ -263,7 +285,7 @@ impl<'a> Client<'a> {
         let line = format!("GET {}", voice::path(self.voice, &id));
         let until = Instant::now() + FOLLOWS;
         while Instant::now() < until {
-            match self.ask(&line).await {
+            match self.ask(&line).await.1 {
                 Ok(reply) if reply.status == 200 => {
                     count(&self.counts.found_accepted);
                     self.id = Some(id);
@@ -280,10 +302,6 @@ impl<'a> Client<'a> {
         Verdict::Open
     }
 
-    fn saw(&mut self, life: u64, shown: Shown) {
-        self.sights.push(Sight { at: Instant::now(), life, shown });
-    }
-
     /// Until it has ended and was looked at once more.
     async fn follow(&mut self) {
         let Some(id) = self.id.clone() else { return };
@@ -296,34 +314,36 @@ impl<'a> Client<'a> {
                 count(&self.counts.without_end);
                 return;
             }
-            let life = self.door.life.load(Ordering::SeqCst);
-            if let Ok(reply) = self.ask(&format!("GET {path}")).await
-                && life == self.door.life.load(Ordering::SeqCst)
+            let (asked, mut is_news) = (Instant::now(), false);
+            if let (replica, Ok(reply)) = self.ask(&format!("GET {path}")).await
+                && let Some(sight) = sight(self.voice, asked, replica, &reply)
             {
-                let shown = voice::shown(self.voice, &reply.body).filter(|_| reply.status == 200);
-                let is_absent = reply.status == 404;
-                if is_absent {
-                    self.saw(life, Shown::Absent);
-                    if !self.door.keeps_ids {
-                        return;
-                    }
+                let shown = sight.shown;
+                // The answer to its DELETE was lost, and the DELETE was not: it is gone as it was asked for.
+                if shown == Shown::Absent && self.has_deleted {
+                    return;
                 }
-                if let Some(shown) = shown {
-                    self.saw(life, shown);
-                    ended += u32::from(matches!(shown, Shown::Ended(_) | Shown::Dead | Shown::Unknown));
-                    if wants_end && !self.cancel_asked && shown == Shown::Running && self.end(&path).await {
-                        return;
-                    }
+                is_news = self.sights.last().is_none_or(|last| last.shown != shown);
+                self.sights.push(sight);
+                if shown == Shown::Absent && !self.door.keeps_ids {
+                    return;
+                }
+                ended += u32::from(matches!(shown, Shown::Ended(_) | Shown::Dead | Shown::Unknown));
+                if wants_end && !self.cancel_asked && shown == Shown::Running && self.end(&path).await {
+                    return;
                 }
             }
-            sleep(PAUSE).await;
+            // What one replica has just shown first the next one is asked for at once.
+            if !(is_news && self.goes_round) {
+                sleep(PAUSE).await;
+            }
         }
     }
 
     /// Whether the batch is no more its own.
     async fn end(&mut self, path: &str) -> bool {
         self.cancel_asked = true;
-        let reply = self.ask(&format!("DELETE {path}")).await;
+        let (_, reply) = self.ask(&format!("DELETE {path}")).await;
         // A Livy client has it forgotten, whatever the answer to that was.
         self.has_deleted = self.voice == Speech::Livy;
         self.has_deleted && reply.is_ok()

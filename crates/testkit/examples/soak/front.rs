@@ -1,4 +1,5 @@
-//! What stands between clients and platforms: the proxy as its binary, or nginx. It is killed and started again, always at the same address.
+//! What stands between clients and platforms: the proxy as its binary, once or twice on one database, or nginx. Each is killed and started again, always
+//! at the same address.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ use batchlingua_testkit::lasting_port;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use crate::{Result, voice::PROJECT};
+use crate::{Result, door::Addresses, voice::PROJECT};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(5);
@@ -26,11 +27,33 @@ const NOBODY: u32 = 65534;
 /// What is put to the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
+    /// One, with a ledger in SQLite.
     Proxy,
+    /// Two on one PostgreSQL.
+    Replicas,
     /// As its manual has it.
     Nginx,
     /// With `proxy_next_upstream error timeout non_idempotent`: what fails is sent again, submits too.
     NginxRetrying,
+}
+
+impl What {
+    pub(crate) fn is_ours(self) -> bool {
+        match self {
+            Self::Proxy | Self::Replicas => true,
+            Self::Nginx | Self::NginxRetrying => false,
+        }
+    }
+
+    /// What a table calls it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Proxy => "one, SQLite",
+            Self::Replicas => "two, PostgreSQL",
+            Self::Nginx => "nginx, its default",
+            Self::NginxRetrying => "nginx, retries of POST",
+        }
+    }
 }
 
 /// A program that is running.
@@ -39,8 +62,7 @@ pub(crate) struct Front {
     binary: PathBuf,
     dir: PathBuf,
     child: Child,
-    pub(crate) addresses: [SocketAddr; 3],
-    pub(crate) admin: SocketAddr,
+    pub(crate) addresses: Addresses,
 }
 
 fn local(port: u16) -> SocketAddr {
@@ -48,18 +70,27 @@ fn local(port: u16) -> SocketAddr {
 }
 
 impl Front {
-    pub(crate) async fn start(what: What, binary: &Path, dir: &Path, platforms: [SocketAddr; 3]) -> Result<Self> {
-        let (main, admin) = (local(lasting_port()), local(lasting_port()));
+    /// `ledger`: its URL, of the proxy.
+    pub(crate) async fn start(
+        what: What,
+        binary: &Path,
+        dir: &Path,
+        platforms: Addresses,
+        ledger: &str,
+    ) -> Result<Self> {
+        let addresses = [local(lasting_port()), local(lasting_port()), local(lasting_port())];
         let (addresses, config) = match what {
-            What::Proxy => ([main; 3], proxy_config(dir, main, admin, platforms)),
+            What::Proxy | What::Replicas => {
+                ([addresses[0]; 3], proxy_config(dir, addresses[0], addresses[1], platforms, ledger))
+            }
             What::Nginx | What::NginxRetrying => {
-                let addresses = [main, admin, local(lasting_port())];
                 (addresses, nginx_config(dir, addresses, platforms, what == What::NginxRetrying))
             }
         };
+        fs::create_dir_all(dir)?;
         fs::write(dir.join("config"), config)?;
         let child = launch(what, binary, dir)?;
-        let mut front = Self { what, binary: binary.to_owned(), dir: dir.to_owned(), child, addresses, admin };
+        let mut front = Self { what, binary: binary.to_owned(), dir: dir.to_owned(), child, addresses };
         front.until_ready().await?;
         Ok(front)
     }
@@ -68,7 +99,7 @@ impl Front {
         let until = Instant::now() + PATIENCE;
         loop {
             let is_ready = match self.what {
-                What::Proxy => self.dir.join("ready").exists(),
+                What::Proxy | What::Replicas => self.dir.join("ready").exists(),
                 What::Nginx | What::NginxRetrying => TcpStream::connect(self.addresses[2]).is_ok(),
             };
             if is_ready {
@@ -84,8 +115,8 @@ impl Front {
         }
     }
 
-    /// Ends it, at once or gently, and starts it again.
-    pub(crate) async fn restart(&mut self, gently: bool) -> Result<()> {
+    /// Ends it, at once or gently.
+    pub(crate) async fn end(&mut self, gently: bool) -> Result<()> {
         let signal = if gently { Signal::TERM } else { Signal::KILL };
         kill_process(Pid::from_child(&self.child), signal)?;
         let until = Instant::now() + PATIENCE;
@@ -95,6 +126,11 @@ impl Front {
             }
             sleep(GLANCE).await;
         }
+        Ok(())
+    }
+
+    /// Starts it again when it has ended.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
         let _ = fs::remove_file(self.dir.join("ready"));
         self.child = launch(self.what, &self.binary, &self.dir)?;
         self.until_ready().await
@@ -112,7 +148,7 @@ impl Drop for Front {
 fn launch(what: What, binary: &Path, dir: &Path) -> Result<Child> {
     let config = dir.join("config");
     let mut command = match what {
-        What::Proxy => {
+        What::Proxy | What::Replicas => {
             let mut command = Command::new(binary);
             command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(dir.join("ready"));
             command
@@ -133,16 +169,16 @@ fn launch(what: What, binary: &Path, dir: &Path) -> Result<Child> {
 }
 
 /// Short times, in the order that the defaults have: an attempt is shorter than a call, and `settle` above all that a platform takes.
-fn proxy_config(dir: &Path, main: SocketAddr, admin: SocketAddr, platforms: [SocketAddr; 3]) -> String {
+fn proxy_config(dir: &Path, main: SocketAddr, admin: SocketAddr, platforms: Addresses, ledger: &str) -> String {
     let dir = dir.display();
     let [livy, kyuubi, dli] = platforms;
-    let times = "timeout = \"4s\"\nconnect_timeout = \"1s\"\nattempt_timeout = \"1500ms\"\nsettle = \"8s\"\n";
+    let times = "timeout = \"3s\"\nconnect_timeout = \"1s\"\nattempt_timeout = \"1500ms\"\nsettle = \"5s\"\n";
     let route = |name: &str| format!("[[route]]\nmatch = {{ header = {{ X-Soak = \"{name}\" }} }}\nto = \"{name}\"\n");
     format!(
         "[[listener]]\nname = \"main\"\naddress = \"{main}\"\n[admin]\naddress = \"{admin}\"\n\
-         [ledger]\nurl = \"sqlite://{dir}/ledger.db\"\n\
+         [ledger]\nurl = \"{ledger}\"\ntimeout = \"2s\"\n\
          [limits]\nupload_dir = \"{dir}/uploads\"\nrequest_timeout = \"10s\"\nsubmit_wait = \"2s\"\ncancel_wait = \"2s\"\n\
-         unknown_after = \"20s\"\nsweep = \"2s\"\ndrain_max = \"5s\"\n\
+         lease = \"5s\"\nunknown_after = \"4s\"\nsweep = \"2s\"\ndrain_max = \"5s\"\n\
          [backend.livy]\nkind = \"livy\"\nurl = \"http://{livy}\"\n{times}delete_timeout = \"3s\"\nghost_after = \"3s\"\n\
          [backend.kyuubi]\nkind = \"kyuubi\"\nurl = \"http://{kyuubi}\"\n{times}delete_timeout = \"3s\"\n\
          [backend.dli]\nkind = \"dli\"\nurl = \"http://{dli}\"\n{times}project_id = \"{PROJECT}\"\nqueue = \"q1\"\n\
@@ -155,7 +191,7 @@ fn proxy_config(dir: &Path, main: SocketAddr, admin: SocketAddr, platforms: [Soc
 }
 
 /// Each platform at an address of its own, with the same time for an answer. Retries need a second server: it is the same one.
-fn nginx_config(dir: &Path, addresses: [SocketAddr; 3], platforms: [SocketAddr; 3], retries: bool) -> String {
+fn nginx_config(dir: &Path, addresses: Addresses, platforms: Addresses, retries: bool) -> String {
     let dir = dir.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("{what}_temp_path {dir}/{what};"))

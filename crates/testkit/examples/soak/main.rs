@@ -1,16 +1,18 @@
-//! A soak: many clients of all dialects, platforms that fail in every way, a proxy that is killed every few seconds; and at its end an audit of
-//! what clients were told against what really ran.
+//! A soak: many clients of all dialects, platforms that fail in every way and lose their memory, a proxy that is killed every few seconds, alone or as
+//! one of two replicas on a database that is restarted too; and at its end an audit of what clients were told against what really ran.
 //!
 //! ```sh
 //! cargo build --release && cargo run --release -p batchlingua-testkit --example soak -- --seed 1 --submits 2000
 //! ```
 //!
-//! `--front nginx` and `--front nginx-retrying` put nginx in the proxy's place, each dialect in front of its own platform. `--markdown` prints the
-//! table as it stands in `docs/reliability.md`. The exit code says whether there was any violation by the proxy; then all that is known of the
-//! batches concerned is printed, from both sides.
+//! `--front replicas` has two replicas on a PostgreSQL that is started for it; `--front nginx` and `--front nginx-retrying` put nginx in the proxy's
+//! place, each dialect in front of its own platform. `--markdown` prints the table as it stands in `docs/reliability.md`. The exit code says
+//! whether there was any violation by the proxy; then all that is known of the batches concerned is printed, from both sides.
 
 mod audit;
 mod client;
+mod door;
+mod fleet;
 mod front;
 mod http;
 mod report;
@@ -20,40 +22,39 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::{Duration, Instant, SystemTime},
 };
 
-use batchlingua_testkit::faults::{Pace, Platform, Rates, Speech, mix};
+use batchlingua_testkit::faults::{Pace, Platform, Rates};
 use futures_util::{StreamExt, stream};
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 use audit::{Shown, Sight, Told, Truth, Verdict, audit};
-use client::{Client, Counts, Done, Door};
-use front::{Front, What};
+use client::{Client, Counts, Done, SPEECHES, place, sight};
+use door::Door;
+use fleet::{Fleet, LedgerAt};
+use front::What;
 use report::Report;
 
 /// Whatever goes wrong with the soak itself ends it with its message.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const PACE: Pace = Pace {
-    queued: Duration::from_millis(600),
-    running: Duration::from_millis(2_500),
-    stall: Duration::from_millis(2_500),
-    hidden: Duration::from_secs(3),
+    queued: Duration::from_millis(500),
+    running: Duration::from_millis(1_500),
+    stall: Duration::from_secs(2),
+    hidden: Duration::from_millis(1_500),
     away: Duration::from_millis(1_500),
     drip: Duration::from_millis(400),
     // Beyond all that is looked for at the end: of a platform that shows nothing any more no absence is believed.
-    retain: Duration::from_secs(240),
+    retain: Duration::from_secs(90),
 };
-const RATES: Rates = Rates { unread: 3, away: 1, submit: 200, delete: 150, read: 15 };
+const RATES: Rates = Rates { unread: 3, away: 1, amnesia: 400, submit: 200, delete: 150, read: 15 };
 /// After the last submit: longer than `settle` and all that is around it.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(60);
-const NONE_FOR: Duration = Duration::from_secs(5);
-const KYLIN_PAUSE: Duration = Duration::from_millis(500);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is asked at the end what has become of a batch.
+const LAST_LOOKS: u32 = 10;
 
 struct Options {
     seed: u64,
@@ -98,6 +99,7 @@ fn options() -> Result<Options> {
             "--front" => {
                 options.what = match value.as_str() {
                     "proxy" => What::Proxy,
+                    "replicas" => What::Replicas,
                     "nginx" => What::Nginx,
                     "nginx-retrying" => What::NginxRetrying,
                     other => return Err(format!("there is no front '{other}'").into()),
@@ -106,7 +108,7 @@ fn options() -> Result<Options> {
             other => return Err(format!("there is no option '{other}'").into()),
         }
     }
-    if options.what == What::Proxy {
+    if options.what.is_ours() {
         let path = options.binary.canonicalize();
         options.binary = path.map_err(|cause| format!("{}: {cause}", options.binary.display()))?;
     }
@@ -119,35 +121,33 @@ async fn main() -> Result<ExitCode> {
     eprintln!("seed {}, {} submits, {:?}", options.seed, options.submits, options.what);
     let began = Instant::now();
     let start = |speech| Platform::start(speech, options.seed, RATES, PACE);
-    let platforms = [start(Speech::Livy).await?, start(Speech::Kyuubi).await?, start(Speech::Dli).await?];
+    let platforms = [start(SPEECHES[0]).await?, start(SPEECHES[1]).await?, start(SPEECHES[2]).await?];
     let dir = tempfile::tempdir()?;
     let addresses = [0, 1, 2].map(|at: usize| platforms[at].address());
-    let front = Front::start(options.what, &options.binary, dir.path(), addresses).await?;
-    let door =
-        Door { addresses: front.addresses, life: Arc::new(AtomicU64::new(0)), keeps_ids: options.what == What::Proxy };
-    let (counts, admin) = (Counts::default(), front.admin);
+    let (fleet, ledger) = Fleet::start(options.what, &options.binary, dir.path(), addresses).await?;
+    let door = fleet.door(options.what.is_ours());
+    let counts = Counts::default();
     let (done, is_done) = watch::channel(false);
-    let killing = tokio::spawn(kill(front, door.life.clone(), options.seed, options.kill_every, is_done.clone()));
-    let watching = tokio::spawn(watch_by_kylin(door.addresses[0], door.life.clone(), options.what, is_done));
+    let disturbing = tokio::spawn(fleet.disturb(options.seed, options.kill_every, is_done.clone()));
     let intents = stream::iter(0..options.submits)
-        .map(|number| Client::new(&door, &counts, options.seed, number, options.what != What::Proxy).run());
-    let mut all: Vec<Done> = intents.buffer_unordered(options.clients).collect().await;
-    done.send(true)?;
-    let (front, kills, terms) = killing.await??;
-    let seen_by_kylin = watching.await?;
+        .map(|number| Client::new(&door, &counts, options.seed, number, !options.what.is_ours()).run());
+    let clients = async {
+        let all: Vec<Done> = intents.buffer_unordered(options.clients).collect().await;
+        // Nobody listens where the disturber has failed, which is told below.
+        let _ = done.send(true);
+        all
+    };
+    let (mut all, seen_by_kylin) = tokio::join!(clients, watch_by_kylin(&door, options.what, is_done));
+    let (fleet, disturbed) = disturbing.await??;
     platforms.iter().for_each(Platform::calm_down);
-    if options.what == What::Proxy {
-        until_resolved(admin).await;
+    let mut open = None;
+    if let Some(ledger) = &ledger {
+        // Of one that shows nothing, since it has lost all, no absence would be believed.
+        platforms.iter().for_each(Platform::add_foreign);
+        open = until_resolved(ledger).await;
         look_again(&door, &mut all, options.clients).await;
     }
-    let mut truths: HashMap<String, Vec<Truth>> = HashMap::new();
-    for (platform, on) in platforms.iter().zip([Speech::Livy, Speech::Kyuubi, Speech::Dli]) {
-        for job in platform.jobs() {
-            let (ended, end) = job.end();
-            let truth = Truth { on, ended, end, dropped: job.dropped.is_some() };
-            truths.entry(job.label).or_default().push(truth);
-        }
-    }
+    let truths = truths(&platforms);
     let mut histories: HashMap<String, Vec<(Instant, String)>> = HashMap::new();
     let mut told: Vec<Told> = Vec::new();
     for mut done in all {
@@ -157,26 +157,25 @@ async fn main() -> Result<ExitCode> {
         histories.insert(done.told.label.clone(), done.history);
         told.push(done.told);
     }
-    let violations = audit(&told, &truths);
+    let audit = audit(&told, &truths);
     let report = Report {
         what: options.what,
         seed: options.seed,
-        kills,
-        terms,
+        disturbed,
         took: began.elapsed(),
         told: &told,
         truths: &truths,
         counts: &counts,
-        violations: &violations,
+        audit: &audit,
         platforms: &platforms,
-        open: open_submits(admin, options.what).await,
+        open,
     };
     report.print(options.markdown);
-    let is_good = options.what != What::Proxy || violations.is_empty();
-    if options.what == What::Proxy {
-        report::histories(&violations, &histories, &platforms, began);
+    let is_good = !options.what.is_ours() || audit.violations.is_empty();
+    if !is_good {
+        report::histories(&audit.violations, &histories, &platforms, began);
     }
-    drop(front);
+    drop(fleet);
     if is_good && !options.keep {
         return Ok(ExitCode::SUCCESS);
     }
@@ -185,111 +184,79 @@ async fn main() -> Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Kills it every few seconds, every third time gently, until all is done. Gives it back with how often it was either.
-async fn kill(
-    mut front: Front,
-    life: Arc<AtomicU64>,
-    seed: u64,
-    every: u64,
-    mut is_done: watch::Receiver<bool>,
-) -> Result<(Front, u64, u64)> {
-    let (mut kills, mut terms) = (0, 0);
-    for round in 0_u64.. {
-        let pause = Duration::from_millis(every * 500 + mix(seed ^ round) % (every * 1_000).max(1));
-        tokio::select! {
-            _ = is_done.wait_for(|done| *done) => break,
-            () = sleep(pause), if every > 0 => {}
+/// All that really ran, by what it is known by.
+fn truths(platforms: &[Platform; 3]) -> HashMap<String, Vec<Truth>> {
+    let mut truths: HashMap<String, Vec<Truth>> = HashMap::new();
+    for (platform, on) in platforms.iter().zip(SPEECHES) {
+        for job in platform.jobs() {
+            truths.entry(job.label.clone()).or_default().push(Truth::of(on, &job));
         }
-        let gently = round % 3 == 2;
-        // From here on nobody knows which life answers.
-        life.fetch_add(1, Ordering::SeqCst);
-        front.restart(gently).await?;
-        life.fetch_add(1, Ordering::SeqCst);
-        if gently { terms += 1 } else { kills += 1 }
     }
-    Ok((front, kills, terms))
+    truths.values_mut().for_each(|jobs| jobs.sort_by_key(|job| job.made));
+    truths
 }
 
 /// A client of Kylin's dialect lists and follows what all the others run.
-async fn watch_by_kylin(
-    to: std::net::SocketAddr,
-    life: Arc<AtomicU64>,
-    what: What,
-    mut is_done: watch::Receiver<bool>,
-) -> HashMap<String, Vec<Sight>> {
+async fn watch_by_kylin(door: &Door, what: What, mut is_done: watch::Receiver<bool>) -> HashMap<String, Vec<Sight>> {
     let mut seen: HashMap<String, Vec<Sight>> = HashMap::new();
     let accept = [("Accept", "application/vnd.apache.kylin-v2+json".to_owned())];
-    while what == What::Proxy && !*is_done.borrow() {
-        let before = life.load(Ordering::SeqCst);
-        let reply = http::call(to, "GET /kylin/api/jobs?timeFilter=4&pageSize=200", &accept, None).await;
-        if let Ok(reply) = reply
-            && before == life.load(Ordering::SeqCst)
-        {
+    let mut turn = 0;
+    while what.is_ours() && !*is_done.borrow() {
+        let asked = Instant::now();
+        turn += 1;
+        let list = "GET /kylin/api/jobs?timeFilter=4&pageSize=200";
+        if let (replica, Ok(reply)) = door.ask(turn, 0, list, &accept, None).await {
             for (name, shown) in voice::kylin_rows(&reply.body) {
-                seen.entry(name).or_default().push(Sight { at: Instant::now(), life: before, shown });
+                let sight = Sight { asked, at: Instant::now(), replica, shown, stale: Duration::ZERO, app: None };
+                seen.entry(name).or_default().push(sight);
             }
         }
         tokio::select! {
             _ = is_done.wait_for(|done| *done) => {}
-            () = sleep(KYLIN_PAUSE) => {}
+            () = sleep(ASK_AGAIN) => {}
         }
     }
     seen
 }
 
-/// How many submits the proxy itself says to be open.
-async fn open_submits(admin: std::net::SocketAddr, what: What) -> Option<usize> {
-    if what != What::Proxy {
-        return None;
-    }
-    let reply = http::call(admin, "GET /api/submits/open", &[], None).await.ok()?;
-    let rows = reply.body.as_array().or_else(|| reply.body.as_object()?.values().find_map(|value| value.as_array()));
-    rows.map(Vec::len)
-}
-
-/// Until there is none for longer than one is looked for: what a past life has left may not be counted at once.
-async fn until_resolved(admin: std::net::SocketAddr) {
+/// Until the ledger has no open submit, but not for ever; how many are left.
+async fn until_resolved(ledger: &LedgerAt) -> Option<usize> {
     let until = Instant::now() + RESOLVED_WITHIN;
-    let mut none_since = None;
-    while Instant::now() < until {
-        match open_submits(admin, What::Proxy).await {
-            Some(0) if none_since.is_some_and(|since: Instant| since.elapsed() > NONE_FOR) => return,
-            Some(0) => _ = none_since.get_or_insert_with(Instant::now),
-            Some(_) | None => none_since = None,
+    loop {
+        let at = ledger.clone();
+        let open = spawn_blocking(move || at.open()).await.ok().flatten();
+        if open == Some(0) || Instant::now() > until {
+            return open;
         }
-        sleep(KYLIN_PAUSE).await;
+        sleep(ASK_AGAIN).await;
     }
 }
 
-/// Every id that was acknowledged, once more, by a client of its dialect; and whoever was told that nobody knows looks again.
+/// Every id that was acknowledged, once more, at every replica, by a client of its dialect.
 async fn look_again(door: &Door, all: &mut [Done], clients: usize) {
-    let life = door.life.load(Ordering::SeqCst);
     let looks = all.iter_mut().filter(|done| done.told.verdict == Verdict::Accepted).map(|done| async move {
-        let Some(id) = &done.id else { return };
-        let at = match done.platform {
-            Speech::Livy => 0,
-            Speech::Kyuubi => 1,
-            Speech::Dli => 2,
-        };
-        let line = format!("GET {}", voice::path(done.voice, id));
-        for _ in 0..10 {
-            let Ok(reply) = http::call(door.addresses[at], &line, &[], None).await else { continue };
-            done.history.push((Instant::now(), format!("at the end: {line}: {}", reply.short())));
-            let shown = match reply.status {
-                200 => voice::shown(done.voice, &reply.body),
-                404 => Some(Shown::Absent),
-                _ => None,
-            };
-            match shown {
-                Some(shown) => {
-                    done.told.sights[0].push(Sight { at: Instant::now(), life, shown });
-                    return;
-                }
-                None => sleep(KYLIN_PAUSE).await,
-            }
+        let Some(id) = done.id.clone() else { return };
+        let line = format!("GET {}", voice::path(done.voice, &id));
+        for replica in 0..door.replicas.len() {
+            let seen = last_look(door, done, &line, replica).await;
+            done.told.sights[0].push(seen);
         }
-        // It was asked long enough, and has not answered for what it had acknowledged.
-        done.told.sights[0].push(Sight { at: Instant::now(), life, shown: Shown::Absent });
     });
     stream::iter(looks).buffer_unordered(clients).collect::<Vec<()>>().await;
+}
+
+async fn last_look(door: &Door, done: &mut Done, line: &str, replica: usize) -> Sight {
+    let began = Instant::now();
+    for _ in 0..LAST_LOOKS {
+        let asked = Instant::now();
+        if let (by, Ok(reply)) = door.ask(replica, place(done.platform), line, &[], None).await {
+            done.history.push((Instant::now(), format!("at the end: {line} at {by}: {}", reply.short())));
+            if let Some(sight) = sight(done.voice, asked, by, &reply) {
+                return sight;
+            }
+        }
+        sleep(ASK_AGAIN).await;
+    }
+    // It was asked long enough, and has not answered for what it had acknowledged.
+    Sight { asked: began, at: Instant::now(), replica, shown: Shown::Absent, stale: Duration::ZERO, app: None }
 }

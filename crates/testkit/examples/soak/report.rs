@@ -9,8 +9,9 @@ use std::{
 use batchlingua_testkit::faults::Platform;
 
 use crate::{
-    audit::{Kind, Shown, Told, Truth, Verdict, Violation},
+    audit::{Audit, Kind, Shown, Told, Truth, Verdict, Violation},
     client::Counts,
+    fleet::Disturbed,
     front::What,
 };
 
@@ -21,13 +22,12 @@ const SHOWN: usize = 8;
 pub(crate) struct Report<'a> {
     pub(crate) what: What,
     pub(crate) seed: u64,
-    pub(crate) kills: u64,
-    pub(crate) terms: u64,
+    pub(crate) disturbed: Disturbed,
     pub(crate) took: Duration,
     pub(crate) told: &'a [Told],
     pub(crate) truths: &'a HashMap<String, Vec<Truth>>,
     pub(crate) counts: &'a Counts,
-    pub(crate) violations: &'a [Violation],
+    pub(crate) audit: &'a Audit,
     pub(crate) platforms: &'a [Platform],
     /// What the proxy itself calls open.
     pub(crate) open: Option<usize>,
@@ -35,11 +35,7 @@ pub(crate) struct Report<'a> {
 
 impl Report<'_> {
     pub(crate) fn print(&self, markdown: bool) {
-        let title = match self.what {
-            What::Proxy => "batchlingua, one replica, SQLite",
-            What::Nginx => "nginx, its default",
-            What::NginxRetrying => "nginx, retries of POST",
-        };
+        let title = self.what.title();
         let rows = self.rows();
         if markdown {
             println!("| {title}, seed {} | |\n|---|---|", self.seed);
@@ -56,6 +52,8 @@ impl Report<'_> {
         let counts = self.counts;
         let unknown = self.told.iter().flat_map(|told| &told.sights);
         let unknown = unknown.filter(|seen| seen.iter().any(|sight| sight.shown == Shown::Unknown)).count();
+        let (audit, disturbed, oldest) = (self.audit, self.disturbed, self.audit.older.iter().max());
+        let lost = self.truths.values().flatten().filter(|truth| truth.is_lost()).count();
         let jobs: usize = self.truths.values().map(Vec::len).sum();
         let mut rows = vec![
             ("intents of clients".to_owned(), self.told.len().to_string()),
@@ -73,8 +71,21 @@ impl Report<'_> {
             ("open in the ledger at the end".to_owned(), self.open.map_or("–".to_owned(), |open| open.to_string())),
             ("batches shown as ended in a way that nobody knows".to_owned(), unknown.to_string()),
             ("batches whose end no client saw within its patience".to_owned(), read(&counts.without_end)),
-            ("kill -9".to_owned(), self.kills.to_string()),
-            ("restarts by SIGTERM".to_owned(), self.terms.to_string()),
+            ("jobs that their platform forgot before their end".to_owned(), lost.to_string()),
+            (
+                "– made again, their submit's outcome not known by then".to_owned(),
+                audit.again_after_amnesia.to_string(),
+            ),
+            ("– told as refused, the same".to_owned(), audit.refused_after_amnesia.to_string()),
+            ("polls that were older than another replica's before".to_owned(), audit.older.len().to_string()),
+            (
+                "– the oldest, by how many ms".to_owned(),
+                oldest.map_or("–".to_owned(), |age| age.as_millis().to_string()),
+            ),
+            ("kill -9".to_owned(), disturbed.kills.to_string()),
+            ("restarts by SIGTERM".to_owned(), disturbed.terms.to_string()),
+            ("the database stopped".to_owned(), disturbed.database_stops.to_string()),
+            ("the database crashed".to_owned(), disturbed.database_crashes.to_string()),
             ("seconds".to_owned(), self.took.as_secs().to_string()),
         ];
         let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
@@ -84,7 +95,7 @@ impl Report<'_> {
         rows.extend(faults.into_iter().map(|(word, times)| (format!("fault: {word}"), times.to_string())));
         rows.extend(Kind::ALL.map(|kind| {
             let found: HashSet<&str> =
-                self.violations.iter().filter(|one| one.kind == kind).map(|one| one.label.as_str()).collect();
+                audit.violations.iter().filter(|one| one.kind == kind).map(|one| one.label.as_str()).collect();
             (format!("**{}**", kind.word()), format!("**{}**", found.len()))
         }));
         rows

@@ -53,6 +53,11 @@ pub(crate) fn id(body: &Value) -> Option<String> {
     }
 }
 
+/// The application that it shows.
+pub(crate) fn app(body: &Value) -> Option<String> {
+    body.get("appId")?.as_str().map(str::to_owned)
+}
+
 /// Where it says that the batch stands.
 pub(crate) fn shown(voice: Speech, body: &Value) -> Option<Shown> {
     let word = body.get("state")?.as_str()?;
@@ -79,7 +84,7 @@ pub(crate) fn kylin_rows(body: &Value) -> Vec<(String, Shown)> {
             "PENDING" => Shown::Waiting,
             "RUNNING" => Shown::Running,
             "FINISHED" => Shown::Ended(End::Succeeded),
-            "ERROR" => Shown::Ended(End::Failed),
+            "ERROR" => Shown::Error,
             "DISCARDED" => Shown::Ended(End::Cancelled),
             _ => return None,
         };

@@ -42,6 +42,8 @@ pub enum Fault {
     Drip,
     /// The platform is away: connections are closed and refused for a while.
     Away,
+    /// It is away, and comes back without any memory of its batches.
+    Amnesia,
 }
 
 impl Fault {
@@ -102,6 +104,7 @@ impl Fault {
             Self::HiddenActed => "done, visible later, reset",
             Self::Drip => "answer drop by drop",
             Self::Away => "connections refused for a while",
+            Self::Amnesia => "connections refused for a while, all batches forgotten",
         }
     }
 }
@@ -133,6 +136,8 @@ pub struct Rates {
     pub unread: u64,
     /// Of all: the platform goes away.
     pub away: u64,
+    /// Of those: it comes back without its memory.
+    pub amnesia: u64,
     /// Of submits.
     pub submit: u64,
     /// Of wishes to end a batch.
@@ -143,7 +148,7 @@ pub struct Rates {
 
 impl Rates {
     /// No fault at all.
-    pub const NONE: Self = Self { unread: 0, away: 0, submit: 0, delete: 0, read: 0 };
+    pub const NONE: Self = Self { unread: 0, away: 0, amnesia: 0, submit: 0, delete: 0, read: 0 };
 }
 
 /// How long things take.
@@ -178,9 +183,10 @@ impl Dice {
         let thrown = mix(self.seed ^ mix((call as u64) << 48 | number));
         let (share, which) = (thrown % 1_000, thrown / 1_000);
         let pick = |faults: &[Fault]| faults[usize::try_from(which % faults.len() as u64).expect("a small number")];
-        let Rates { unread, away, submit, delete, read } = self.rates;
+        let Rates { unread, away, amnesia, submit, delete, read } = self.rates;
         match call {
             Call::Arrival if share < unread => Some(Fault::ResetUnread),
+            Call::Arrival if share < unread + away && which % 1_000 < amnesia => Some(Fault::Amnesia),
             Call::Arrival if share < unread + away => Some(Fault::Away),
             Call::Submit if share < submit => Some(pick(&Fault::OF_SUBMITS)),
             Call::Delete if share < delete => Some(pick(&Fault::OF_OTHERS)),

@@ -21,15 +21,15 @@ pub(super) fn answer(world: &mut World, asked: &Request<'_>, hidden: Duration) -
             Answer::json(200, object(world.make(uuid(mix_text(made, "dli"), made), name, body, hidden), now))
         }
         ("GET", ["v2.0", _, "batches"]) => list(world, asked),
-        ("GET", ["v2.0", _, "batches", id]) => match world.find(|job| is(job, id)) {
+        ("GET", ["v2.0", _, "batches", id]) => match world.find(id) {
             Some(job) => Answer::json(200, object(job, now)),
             None => fails(404, "DLI.0023", "no related resource found"),
         },
-        ("GET", ["v2.0", _, "batches", id, "state"]) => match world.find(|job| is(job, id)) {
+        ("GET", ["v2.0", _, "batches", id, "state"]) => match world.find(id) {
             Some(job) => Answer::json(200, json!({"id": job.native, "state": word(job.state(now))})),
             None => fails(400, "DLI.0002", "the batch does not exist"),
         },
-        ("GET", ["v2.0", _, "batches", id, "log"]) => match world.find(|job| is(job, id)) {
+        ("GET", ["v2.0", _, "batches", id, "log"]) => match world.find(id) {
             Some(job) => {
                 let lines = job.log(now);
                 Answer::json(200, json!({"id": job.native, "from": 0, "total": lines.len(), "log": lines}))
@@ -44,10 +44,6 @@ pub(super) fn answer(world: &mut World, asked: &Request<'_>, hidden: Duration) -
 /// Of a failure whose words are DLI's own.
 pub(super) fn failure() -> Value {
     json!({"error_code": "DLI.0999", "error_msg": "it did not go well"})
-}
-
-pub(super) fn is(job: &Job, id: &str) -> bool {
-    job.native == id
 }
 
 fn fails(status: u16, code: &str, message: &str) -> Answer {
@@ -65,7 +61,7 @@ fn list(world: &World, asked: &Request<'_>) -> Answer {
 }
 
 fn delete(world: &mut World, id: &str) -> Answer {
-    let Some(job) = world.find(|job| is(job, id)) else { return fails(400, "DLI.0002", "the batch does not exist") };
+    let Some(job) = world.find(id) else { return fails(400, "DLI.0002", "the batch does not exist") };
     let now = Instant::now();
     match job.state(now) {
         State::Ended(_) => fails(400, "DLI.0007", "the batch has ended"),

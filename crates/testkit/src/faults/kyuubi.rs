@@ -16,7 +16,7 @@ pub(super) fn answer(world: &mut World, asked: &Request<'_>, hidden: Duration) -
         ("GET", ["api", "v1", "version"]) => Answer::json(200, json!({"version": "1.12.0"})),
         ("POST", ["api", "v1", "batches"]) => submit(world, asked.json(), hidden),
         ("GET", ["api", "v1", "batches"]) => list(world, asked),
-        ("GET", ["api", "v1", "batches", id]) => match world.find(|job| is(job, id)) {
+        ("GET", ["api", "v1", "batches", id]) => match world.find(id) {
             Some(job) => Answer::json(200, object(job, Instant::now(), false)),
             None => no_batch(id),
         },
@@ -31,15 +31,11 @@ pub(super) fn failure() -> Value {
     json!({"message": "it did not go well"})
 }
 
-pub(super) fn is(job: &Job, id: &str) -> bool {
-    job.native == id
-}
-
 fn submit(world: &mut World, body: Value, hidden: Duration) -> Answer {
     let made = uuid(mix_text(world.jobs.len() as u64, "kyuubi"), world.jobs.len() as u64);
     let id = body.pointer("/conf/kyuubi.batch.id").and_then(Value::as_str).map_or(made, str::to_owned);
     let now = Instant::now();
-    if let Some(known) = world.on_record().find(|job| is(job, &id)) {
+    if let Some(known) = world.on_record(&id) {
         return Answer::json(200, object(known, now, true));
     }
     let name = body["name"].as_str().map(str::to_owned);
@@ -61,14 +57,14 @@ fn list(world: &World, asked: &Request<'_>) -> Answer {
 }
 
 fn log(world: &mut World, id: &str, asked: &Request<'_>) -> Answer {
-    let Some(job) = world.find(|job| is(job, id)) else { return no_batch(id) };
+    let Some(job) = world.find(id) else { return no_batch(id) };
     let (from, size) = (asked.number("from").unwrap_or(0), asked.number("size").unwrap_or(100));
     let lines: Vec<String> = job.log(Instant::now()).into_iter().skip(from).take(size).collect();
     Answer::json(200, json!({"logRowSet": lines, "rowCount": lines.len()}))
 }
 
 fn delete(world: &mut World, id: &str) -> Answer {
-    let Some(job) = world.find(|job| is(job, id)) else { return no_batch(id) };
+    let Some(job) = world.find(id) else { return no_batch(id) };
     let now = Instant::now();
     let (success, msg) = match job.state(now) {
         State::Ended(_) => (false, format!("batch {id} is already terminal so can not kill it.")),

@@ -32,16 +32,12 @@ pub(super) fn failure() -> Value {
     json!("java.lang.IllegalStateException: it did not go well")
 }
 
-pub(super) fn is(job: &Job, called: &str) -> bool {
-    job.native == called || job.name.as_deref() == Some(called)
-}
-
 fn submit(world: &mut World, body: Value, hidden: Duration) -> Answer {
     let number = world.next_number;
     world.next_number += 1;
     let name = body["name"].as_str().map(str::to_owned);
     if let Some(name) = &name
-        && world.on_record().any(|job| job.name.as_ref() == Some(name))
+        && world.on_record(name).is_some()
     {
         let words = format!("Rejected, Reason: Duplicate session name: Some({name}) for session {number}");
         return Answer::json(400, json!({"msg": words}));
@@ -58,21 +54,20 @@ fn list(world: &World, asked: &Request<'_>) -> Answer {
 }
 
 fn shown(world: &mut World, called: &str, show: impl Fn(&Job) -> Value) -> Answer {
-    match world.find(|job| is(job, called)) {
+    match world.find(called) {
         Some(job) => Answer::json(200, show(job)),
         None => not_found(called),
     }
 }
 
 fn delete(world: &mut World, called: &str) -> Answer {
-    let Some(job) = world.find(|job| is(job, called)) else { return not_found(called) };
+    let Some(job) = world.find(called) else { return not_found(called) };
     let now = Instant::now();
     match job.state(now) {
         State::Ended(_) => {}
         State::Queued | State::Running => job.cancelled = Some(now),
     }
-    job.dropped = Some(now);
-    world.retire();
+    world.drop_record(called);
     Answer::json(200, json!({"msg": "deleted"}))
 }
 

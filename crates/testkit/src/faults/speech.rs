@@ -97,6 +97,18 @@ impl Speech {
         }
     }
 
+    /// Somebody else's submit.
+    pub(super) fn add_foreign(self, world: &mut World) {
+        let body = br#"{"name":"foreign","args":["foreign"]}"#;
+        let segments = match self {
+            Self::Livy => vec!["batches"],
+            Self::Kyuubi => vec!["api", "v1", "batches"],
+            Self::Dli => vec!["v2.0", "foreign", "batches"],
+        };
+        let asked = Request { method: "POST", segments, query: "", body };
+        self.answer(world, &asked, Duration::ZERO);
+    }
+
     /// A failure: a 500 is the product's own, the others are somebody's in between.
     pub(super) fn failure(self, status: u16) -> Answer {
         if status != 500 {
@@ -119,11 +131,6 @@ impl Speech {
             return Some(label_of(&asked.json()).to_owned());
         }
         let called = asked.called(self)?;
-        let job = world.find(|job| match self {
-            Self::Livy => livy::is(job, called),
-            Self::Kyuubi => kyuubi::is(job, called),
-            Self::Dli => dli::is(job, called),
-        })?;
-        Some(job.label.clone())
+        world.find(called).map(|job| job.label.clone())
     }
 }

@@ -66,10 +66,12 @@ async fn a_livy_drops_what_it_deletes_and_counts_from_nothing_when_it_has_forgot
     let job = &platform.jobs()[0];
     assert_eq!((job.end().1, job.dropped.is_some()), (End::Cancelled, true), "the truth is kept");
     assert!(ask(&platform, "POST /batches", &wish("b")).await.0.contains("\"id\":1"));
-    platform.forget();
+    platform.shared.world().forget();
     assert!(ask(&platform, "GET /batches/1", &Value::Null).await.0.contains("404"));
     assert!(ask(&platform, "POST /batches", &wish("b")).await.0.contains("\"id\":0"));
     assert_eq!(platform.jobs().len(), 3);
+    platform.add_foreign();
+    assert!(ask(&platform, "GET /batches/foreign", &Value::Null).await.0.contains("\"id\":1"), "it counts like others");
 }
 
 /// Submits until each fault has come; what comes back and whether a job was made is as the fault says.
@@ -88,7 +90,7 @@ async fn every_fault_does_what_it_says() {
             Fault::ResetActed | Fault::HiddenActed | Fault::ResetWithin | Fault::StallActed => (true, false),
             Fault::Truncated | Fault::Garbage | Fault::Html | Fault::FailsActed(_) => (true, false),
             Fault::ActsLate | Fault::Hidden | Fault::Drip | Fault::LengthAbove | Fault::LengthBelow => (true, true),
-            Fault::ResetUnread | Fault::Away => unreachable!("these come before a submit is one"),
+            Fault::ResetUnread | Fault::Away | Fault::Amnesia => unreachable!("these come before a submit is one"),
         };
         assert_eq!((is_made, is_whole), (wanted_made, wanted_whole), "{fault}: {said}");
         let resets = matches!(fault, Fault::ResetUnacted | Fault::ResetActed | Fault::HiddenActed | Fault::ResetWithin);
@@ -113,9 +115,35 @@ async fn a_platform_that_goes_away_comes_back_with_its_jobs() {
     assert!(ask(&platform, "GET /batches/a", &Value::Null).await.0.contains("\"id\":0"));
 }
 
+#[tokio::test]
+async fn a_platform_that_loses_its_memory_counts_anew_and_its_jobs_run_on() {
+    let platform = platform(Speech::Livy, Rates { away: 1_000, amnesia: 1_000, ..Rates::NONE }).await;
+    platform.shared.is_calm.store(true, Ordering::SeqCst);
+    ask(&platform, "POST /batches", &wish("a")).await;
+    platform.shared.is_calm.store(false, Ordering::SeqCst);
+    ask(&platform, "GET /batches/a", &Value::Null).await;
+    platform.calm_down();
+    while platform.jobs()[0].forgotten.is_none() {
+        tokio::task::yield_now().await;
+    }
+    while TcpStream::connect(platform.address()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    for called in ["a", "0"] {
+        let (said, _) = ask(&platform, &format!("GET /batches/{called}"), &Value::Null).await;
+        assert!(said.starts_with("HTTP/1.1 404"), "{said}");
+    }
+    // Nothing has ended it, and its name and its number are free.
+    assert!(platform.jobs()[0].cancelled.is_none() && platform.jobs()[0].dropped.is_none());
+    assert!(ask(&platform, "POST /batches", &wish("a")).await.0.contains("\"id\":0"));
+    let jobs = platform.jobs();
+    assert_eq!((jobs.len(), jobs[1].forgotten), (2, None));
+    assert_ne!(jobs[0].app, jobs[1].app, "an application's id is never given again");
+}
+
 #[test]
 fn the_same_seed_throws_the_same_and_each_kind_is_counted_by_itself() {
-    let rates = Rates { unread: 100, away: 100, submit: 500, delete: 500, read: 500 };
+    let rates = Rates { unread: 100, away: 100, amnesia: 500, submit: 500, delete: 500, read: 500 };
     let thrown = |seed: u64, call: Call| {
         let dice = Dice { seed, rates };
         (0..500).map(|number| dice.fault(call, number)).collect::<Vec<_>>()

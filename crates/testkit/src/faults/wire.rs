@@ -1,6 +1,6 @@
 //! One connection, with all that can go wrong on it.
 
-use std::{io, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -31,6 +31,10 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> 
         }
         match shared.next_fault(Call::Arrival) {
             Some(Fault::Away) => shared.goes_away.notify_one(),
+            Some(Fault::Amnesia) => {
+                shared.forgets.store(true, Ordering::SeqCst);
+                shared.goes_away.notify_one();
+            }
             Some(_) => return reader.stream().set_zero_linger(),
             None => {}
         }
@@ -127,7 +131,7 @@ async fn exchange(
             Ok(true)
         }
         // Its time has come before the request was read.
-        Some(Fault::Away) => send(stream, &act(now)).await.map(|()| true),
+        Some(Fault::Away | Fault::Amnesia) => send(stream, &act(now)).await.map(|()| true),
     }
 }
 

@@ -15,6 +15,11 @@ use super::dice::{Pace, mix, mix_text};
 
 /// What is kept of what happened to one job.
 const REMEMBERED: usize = 300;
+/// When a cluster was started is in the ids of its applications (ms).
+const FIRST_CLUSTER: u64 = 1_600_000_000_000;
+const CLUSTERS: u64 = 100_000_000_000;
+/// Records whose time has come are looked for no more often.
+const RETIRES_EVERY: Duration = Duration::from_secs(1);
 /// Of five jobs one fails.
 const FAILS: u64 = 5;
 
@@ -58,8 +63,10 @@ pub struct Job {
     pub(super) seen_from: Instant,
     pub(super) created: i64,
     pub(super) request: Value,
-    /// Of a platform that has lost its memory since.
-    pub(super) is_forgotten: bool,
+    /// When its platform has lost its memory; the job ran on.
+    pub forgotten: Option<Instant>,
+    /// Its application's, which no other job on any platform has.
+    pub app: String,
 }
 
 impl Job {
@@ -89,8 +96,7 @@ impl Job {
     }
 
     pub(super) fn app(&self, now: Instant) -> Option<String> {
-        let serial = mix_text(0, &self.native) % 100_000;
-        self.begun(now).map(|_| format!("application_1795362000000_{serial:05}"))
+        self.begun(now).map(|_| self.app.clone())
     }
 
     pub(super) fn log(&self, now: Instant) -> Vec<String> {
@@ -107,16 +113,31 @@ impl Job {
 pub(super) struct World {
     seed: u64,
     pace: Pace,
+    /// Whether a job is asked for by its name as well.
+    has_names: bool,
     pub(super) jobs: Vec<Job>,
-    /// Those that may still be seen, in the order of their making.
+    /// Those that are on record, in the order of their making.
     open: Vec<usize>,
+    /// The same by what they are called.
+    known: HashMap<String, usize>,
+    retired: Instant,
     pub(super) next_number: u64,
     history: HashMap<String, Vec<(Instant, String)>>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, pace: Pace) -> Self {
-        Self { seed, pace, jobs: Vec::new(), open: Vec::new(), next_number: 0, history: HashMap::new() }
+    pub(super) fn new(seed: u64, pace: Pace, has_names: bool) -> Self {
+        Self {
+            seed,
+            pace,
+            has_names,
+            jobs: Vec::new(),
+            open: Vec::new(),
+            known: HashMap::new(),
+            retired: Instant::now(),
+            next_number: 0,
+            history: HashMap::new(),
+        }
     }
 
     /// Makes a job of this request, hidden for a while or not.
@@ -128,7 +149,12 @@ impl World {
         let end = if mix(thrown).is_multiple_of(FAILS) { End::Failed } else { End::Succeeded };
         let ends = (begins + part(self.pace.running, thrown / 1_000), end);
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.open.push(self.jobs.len());
+        let at = self.jobs.len();
+        self.open.push(at);
+        self.known.insert(native.clone(), at);
+        if let Some(name) = name.as_ref().filter(|_| self.has_names) {
+            self.known.insert(name.clone(), at);
+        }
         self.jobs.push(Job {
             native,
             label,
@@ -141,43 +167,61 @@ impl World {
             seen_from: now + hidden,
             created: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
             request,
-            is_forgotten: false,
+            forgotten: None,
+            app: format!("application_{}_{:05}", FIRST_CLUSTER + self.seed % CLUSTERS, self.jobs.len()),
         });
         self.jobs.last().expect("just made")
     }
 
-    /// What the platform has on record, seen by others or not, in the order of its making.
-    pub(super) fn on_record(&self) -> impl DoubleEndedIterator<Item = &Job> {
-        self.open.iter().map(|at| &self.jobs[*at])
+    /// What the platform has on record under this id or name, seen by others or not.
+    pub(super) fn on_record(&self, called: &str) -> Option<&Job> {
+        self.known.get(called).map(|at| &self.jobs[*at])
     }
 
-    /// What can be seen there now.
+    /// What can be seen there now, in the order of its making.
     pub(super) fn seen(&self) -> impl DoubleEndedIterator<Item = &Job> {
         let now = Instant::now();
-        self.on_record().filter(move |job| job.seen_from <= now)
+        self.open.iter().map(|at| &self.jobs[*at]).filter(move |job| job.seen_from <= now)
     }
 
-    pub(super) fn find(&mut self, is: impl Fn(&Job) -> bool) -> Option<&mut Job> {
-        let now = Instant::now();
-        let jobs = &self.jobs;
-        let at = *self.open.iter().find(|at| jobs[**at].seen_from <= now && is(&jobs[**at]))?;
-        Some(&mut self.jobs[at])
+    /// What can be seen there now under this id or name.
+    pub(super) fn find(&mut self, called: &str) -> Option<&mut Job> {
+        let job = &mut self.jobs[*self.known.get(called)?];
+        (job.seen_from <= Instant::now()).then_some(job)
     }
 
     /// Records of ended jobs go when their time has come.
     pub(super) fn retire(&mut self) {
+        if self.retired.elapsed() >= RETIRES_EVERY {
+            self.clean_up();
+        }
+    }
+
+    /// The record is dropped by a wish.
+    pub(super) fn drop_record(&mut self, called: &str) {
+        if let Some(job) = self.find(called) {
+            job.dropped = Some(Instant::now());
+        }
+        self.clean_up();
+    }
+
+    fn clean_up(&mut self) {
         let (now, jobs, retain) = (Instant::now(), &self.jobs, self.pace.retain);
-        self.open.retain(|at| {
+        let is_kept = |at: &usize| {
             let job = &jobs[*at];
-            job.dropped.is_none() && !job.is_forgotten && now.saturating_duration_since(job.end().0) < retain
-        });
+            job.dropped.is_none() && now.saturating_duration_since(job.end().0) < retain
+        };
+        self.open.retain(is_kept);
+        self.known.retain(|_, at| is_kept(at));
+        self.retired = now;
     }
 
     /// All is forgotten, as by a restart without recovery; jobs run on. Counting begins anew.
     pub(super) fn forget(&mut self) {
         for at in std::mem::take(&mut self.open) {
-            self.jobs[at].is_forgotten = true;
+            self.jobs[at].forgotten = Some(Instant::now());
         }
+        self.known.clear();
         self.next_number = 0;
     }
 

@@ -17,6 +17,8 @@ pub enum Point {
     Get,
     /// A step of a walk begins.
     Scan,
+    /// A step of a walk has been read; its answer is still to go.
+    ScanAnswer,
     /// A log call begins.
     Log,
     /// A control begins.
@@ -25,8 +27,17 @@ pub enum Point {
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 8] =
-        [Self::Probe, Self::Submit, Self::SubmitAnswer, Self::LookUp, Self::Get, Self::Scan, Self::Log, Self::Control];
+    pub const ALL: [Self; 9] = [
+        Self::Probe,
+        Self::Submit,
+        Self::SubmitAnswer,
+        Self::LookUp,
+        Self::Get,
+        Self::Scan,
+        Self::ScanAnswer,
+        Self::Log,
+        Self::Control,
+    ];
 }
 
 #[derive(Default)]

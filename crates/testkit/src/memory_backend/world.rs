@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) page_size: usize,
     pub(super) on_cancel: OnCancel,
     pub(super) reachable: bool,
+    pub(super) walkable: bool,
+    pub(super) left_out: Vec<NativeId>,
     pub(super) faults: VecDeque<SubmitFault>,
     pub(super) late: Vec<Intent>,
     pub(super) lost: Vec<Field>,
@@ -57,6 +59,8 @@ impl World {
             page_size: 100,
             on_cancel: OnCancel::EndAtOnce,
             reachable: true,
+            walkable: true,
+            left_out: Vec::new(),
             faults: VecDeque::new(),
             late: Vec::new(),
             lost: Vec::new(),
@@ -169,7 +173,11 @@ impl World {
             None => 0,
             Some(cursor) => cursor.0.parse().map_err(|_| Error::internal("no cursor of this backend"))?,
         };
-        let mut rows: Vec<_> = self.jobs.range(begin..).take(self.page_size + 1).collect();
+        if !self.walkable {
+            return Err(Error::new(ErrorKind::BackendRejected, "the backend gives no list"));
+        }
+        let is_listed = |(_, job): &(&u64, &Job)| !self.left_out.contains(&job.batch.id);
+        let mut rows: Vec<_> = self.jobs.range(begin..).filter(is_listed).take(self.page_size + 1).collect();
         let more = rows.len() > self.page_size;
         rows.truncate(self.page_size);
         let next = rows.last().filter(|_| more).map(|(place, _)| Cursor((*place + 1).to_string()));

@@ -16,6 +16,7 @@ mod connect;
 mod error;
 mod exchange;
 mod head;
+mod pages;
 mod stream;
 mod tls;
 
@@ -36,6 +37,7 @@ pub use auth::{AccessKey, AuthScheme, Secret};
 pub use call::{Call, Outgoing};
 pub use config::{BaseUrl, ClientConfig};
 pub use error::{Failure, UpstreamError};
+pub use pages::PageSize;
 
 /// How large the head of an answer may be: far above what any of the products sends, and far below what would hurt.
 const MAX_HEAD: usize = 64 * 1024;
