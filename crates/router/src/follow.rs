@@ -25,14 +25,14 @@ use crate::{
     walk::{self, Extent, take_in},
 };
 
-const BACKGROUND_CALL: Duration = Duration::from_secs(30);
+pub(crate) const BACKGROUND_CALL: Duration = Duration::from_secs(30);
 /// How often live batches that no walk has shown are looked at one by one.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How long a list waits for a walk before it shows what is known.
 const FRESHEN_WAIT: Duration = Duration::from_secs(5);
 /// Changes that come together are written together.
 const CHANGES_AT_ONCE: usize = 64;
-const READS_AT_ONCE: usize = 16;
+pub(crate) const READS_AT_ONCE: usize = 16;
 const ROWS_AT_ONCE: u64 = 1000;
 const MISSED: &str = "the backend does not show this batch any more; its end was not seen";
 

@@ -13,15 +13,13 @@ use tokio::time::Instant;
 
 use crate::{
     Gateway,
+    follow::{BACKGROUND_CALL, READS_AT_ONCE},
     fresh::{Keep, Moment, Shown},
     gateway::merge,
     shown::Extra,
     stack::Stack,
     view,
 };
-
-const PAGE_CALL: Duration = Duration::from_secs(30);
-const OBSERVED_AT_ONCE: usize = 16;
 
 /// How far a walk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub(crate) async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>, extent: Ext
     let (began, mut cost, mut is_measured, mut after) = (Instant::now(), Cost::default(), false, None);
     loop {
         let moment = stack.looks.moment();
-        let Page { rows, next, .. } = stack.scan(&gateway.own_context(PAGE_CALL), after.clone()).await?;
+        let Page { rows, next, .. } = stack.scan(&gateway.own_context(BACKGROUND_CALL), after.clone()).await?;
         rows.iter().for_each(|row| _ = unseen.remove(&row.id));
         if !is_measured {
             cost = Cost { pages: cost.pages + 1, rows: cost.rows + rows.len() as u64, time: began.elapsed() };
@@ -116,7 +114,7 @@ fn identities(gateway: &Gateway, stack: &Stack, seen: Vec<Batch<NativeId>>) -> V
     let kept_from = gateway.clock.now().minus(gateway.limits.keep_for);
     let ids = stack.can().ids;
     let identity = |batch: Batch<NativeId>| {
-        // A row that was dropped must not come again with every walk.
+        // A row that was dropped for its age must not come again with every walk.
         let foreign = stack.shows_foreign() && batch.times.ended.is_none_or(|ended| ended >= kept_from);
         NativeIdentity { native: batch.id.clone(), batch: Arc::new(batch), foreign, ids }
     };
@@ -130,9 +128,9 @@ async fn write(gateway: &Arc<Gateway>, stack: &Arc<Stack>, news: Vec<Sight>) -> 
     if news.is_empty() {
         return news;
     }
-    let ctx = gateway.own_context(PAGE_CALL);
+    let ctx = gateway.own_context(BACKGROUND_CALL);
     let observations: Vec<_> = news.iter().map(|(entry, batch)| view::observation(&ctx, stack, entry, batch)).collect();
-    let observations: Vec<Observation> = stream::iter(observations).buffered(OBSERVED_AT_ONCE).collect().await;
+    let observations: Vec<Observation> = stream::iter(observations).buffered(READS_AT_ONCE).collect().await;
     let mut written = match gateway.ledger.observe(&observations).await {
         Ok(written) => written.into_iter().peekable(),
         Err(error) => {

@@ -81,23 +81,17 @@ fn options() -> Result<Options> {
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
             "--markdown" => options.markdown = true,
             "--keep" => options.keep = true,
-            _ => {}
-        }
-        if matches!(arg.as_str(), "--markdown" | "--keep") {
-            continue;
-        }
-        let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
-        match arg.as_str() {
-            "--seed" => options.seed = value.parse()?,
-            "--submits" => options.submits = value.parse()?,
-            "--clients" => options.clients = value.parse()?,
-            "--binary" => options.binary = value.into(),
-            "--kill-every" => options.kill_every = value.parse()?,
+            "--seed" => options.seed = value()?.parse()?,
+            "--submits" => options.submits = value()?.parse()?,
+            "--clients" => options.clients = value()?.parse()?,
+            "--binary" => options.binary = value()?.into(),
+            "--kill-every" => options.kill_every = value()?.parse()?,
             "--front" => {
-                options.what = match value.as_str() {
+                options.what = match value()?.as_str() {
                     "proxy" => What::Proxy,
                     "replicas" => What::Replicas,
                     "nginx" => What::Nginx,
