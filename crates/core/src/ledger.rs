@@ -22,6 +22,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// Compare and set under the lease. Settling again with the same verdict changes nothing.
     async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry>;
 
+    /// What a person has found out about a submit that nobody else can tell about. Whoever may be at it at this moment has lost the right to speak for it.
+    async fn overrule(&self, row: RowId, said: &ByHand) -> Result<Overruled>;
+
     /// Open intents whose lease has run out or whose holder is this one's past life: at start, and take-over.
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>>;
 
@@ -42,6 +45,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// Never backwards; the rows as they now stand, in the order given.
     async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>>;
 
+    /// The backend has not shown this live batch: since when that is so is kept with the row, from the first time until it is observed again; the row
+    /// as it now stands, if it is there still.
+    async fn miss(&self, row: RowId) -> Result<Option<Entry>>;
+
     /// Marks that somebody asked for the end of these batches; the rows as they now stand.
     async fn ask_cancel(&self, rows: &[RowId]) -> Result<Vec<Entry>>;
 
@@ -57,8 +64,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Shows the rows no longer to clients of this dialect.
     async fn hide(&self, rows: &[RowId], from: &DialectName) -> Result<()>;
 
-    /// Drops rows that ended longer ago than they are kept; how many.
-    async fn expire(&self, keep: &Retention) -> Result<u64>;
+    /// Drops rows of what has ended, that of what ended first before others, until no more is kept than shall be.
+    async fn expire(&self, keep: &Retention) -> Result<Expired>;
 
     /// Rows in their order, for export.
     async fn dump(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Entry>>;
@@ -163,6 +170,28 @@ pub enum Verdict {
     Ambiguous,
     /// It never went through, for this reason.
     Failed(String),
+}
+
+/// What a person says of a submit of unknown outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByHand {
+    /// Its backend has it, under this id.
+    Accepted(NativeId),
+    /// It never went through.
+    Failed,
+}
+
+/// What came of what a person said.
+#[derive(Clone, Debug)]
+pub enum Overruled {
+    /// It is written: the row as it now stands.
+    Done(Entry),
+    /// It was not for a person to say: the outcome is known, or may come yet from who sends it.
+    NotAmbiguous(Phase),
+    /// Another row has the backend's id: one job would have two.
+    Taken(RowId),
+    /// There is no such row any more.
+    Gone,
 }
 
 /// How far a submit is.
@@ -277,6 +306,8 @@ pub struct Entry {
     pub unmapped: Arc<Vec<String>>,
     /// When the submit was refused or failed: why.
     pub refusal: Option<String>,
+    /// While its backend does not show the batch: since when.
+    pub missing: Option<Millis>,
 }
 
 impl Entry {
@@ -322,13 +353,40 @@ pub struct Observation {
     pub log: Option<KeptLog>,
 }
 
-/// How long rows are kept.
+/// How long rows are kept. One of a submit without an outcome, or of a batch that lives, always is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Rows that ended before this are dropped.
     pub ended_before: Millis,
+    /// How much room there is, if that is bounded.
+    pub room: Option<Room>,
     /// How many at once.
     pub limit: usize,
+}
+
+/// Where there are more rows than this, those that ended first are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many rows.
+    pub rows: u64,
+    /// One that ended later stays for all that: whoever polls it has yet to learn of its end.
+    pub ended_before: Millis,
+}
+
+impl Room {
+    /// From when on what has ended is kept, in a ledger that is full: since the first end of those that are in it.
+    pub fn kept_from(&self, first_end: Option<Millis>) -> Millis {
+        first_end.map_or(self.ended_before, |end| end.min(self.ended_before))
+    }
+}
+
+/// What [`Ledger::expire`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// How many rows it dropped.
+    pub dropped: u64,
+    /// Where there are as many rows as may be: what ended before this has no room, and is not to be taken up again.
+    pub kept_from: Option<Millis>,
 }
 
 /// How the store is doing.
@@ -359,6 +417,7 @@ mod tests {
             batch: Arc::new(Batch::new(id, BatchState::Running, Arc::new(spec))),
             unmapped: Arc::default(),
             refusal: None,
+            missing: None,
         }
     }
 

@@ -31,8 +31,8 @@ pub use context::{Clock, Context, SystemClock};
 pub use error::{Clash, Denial, Error, ErrorKind, Fault, Missing, NativeError, Result, Unproven};
 pub use identity::{Allowed, Authenticator, Credentials, Identity, Principal, Rights};
 pub use ledger::{
-    Bound, Claim, Entry, Health, Holder, Intended, KeyClaim, Lease, Ledger, NativeIdentity, NativeIds, NewIntent,
-    Observation, Phase, Retention, Scope, Verdict,
+    Bound, ByHand, Claim, Entry, Expired, Health, Holder, Intended, KeyClaim, Lease, Ledger, NativeIdentity, NativeIds,
+    NewIntent, Observation, Overruled, Phase, Retention, Room, Scope, Verdict,
 };
 pub use mapping::{
     Clients, ConfFate, ConfRule, FILE_LISTS, FieldValue, Line, Load, Mapping, PathMap, Place, RUN_AS_CONF,

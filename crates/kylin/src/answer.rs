@@ -22,6 +22,18 @@ pub(crate) fn data(head: &RequestHead, spoken: Spoken, value: &impl Serialize) -
     compressed(head, spoken.content_type, body)
 }
 
+/// The same for a value that `write` writes.
+pub(crate) fn written(head: &RequestHead, spoken: Spoken, write: impl FnOnce(&mut Vec<u8>)) -> Response<Body> {
+    let (before, behind) = match spoken.face {
+        Face::V4 | Face::V2 => (r#"{"code":"000","data":"#, r#","msg":""}"#),
+        Face::Legacy => ("", ""),
+    };
+    let mut body = before.as_bytes().to_vec();
+    write(&mut body);
+    body.extend_from_slice(behind.as_bytes());
+    compressed(head, spoken.content_type, body)
+}
+
 /// Kylin compresses what it sends under its own types, but not under its public one.
 fn compressed(head: &RequestHead, content_type: &'static str, body: Vec<u8>) -> Response<Body> {
     let is_compressed = body.len() >= LARGE

@@ -10,6 +10,7 @@ use batchlingua_core::{Batch, BatchId, BatchState, Extension, Millis, Times, Uui
 use crate::{
     FrontSettings, NAME,
     dto::{Failure, Job, Job2, JobInstance, LegacyStep, Step},
+    span::Spans,
     state::Status,
 };
 
@@ -21,7 +22,6 @@ const STEP: &str = "Run Spark Batch";
 const COMMAND: &str = "SHELL_CMD_HADOOP";
 /// The general code of a step's failure.
 const FAILED: &str = "KE-030001000";
-const SECOND: i64 = 1_000;
 /// What kind of job it is, as a Kylin says of its own: kept with the batch, so that lists find it by that.
 pub(crate) const JOB_NAME: &str = "job_name";
 
@@ -42,21 +42,8 @@ fn is_model_job(id: &str) -> bool {
 pub(crate) struct Shown<'a> {
     pub(crate) batch: &'a Batch<BatchId>,
     pub(crate) settings: &'a FrontSettings,
-    pub(crate) now: Millis,
-}
-
-/// How long something waited and ran.
-struct Spans {
-    wait: i64,
-    run: i64,
-}
-
-fn spans(times: &Times, state: BatchState, now: Millis) -> Spans {
-    // An end of which nobody knows when it was is where it last changed.
-    let end = times.ended.unwrap_or(if state.is_end() { times.modified } else { now });
-    // Seen late it may have begun after the end that its platform tells: lists are ordered by what is up to that.
-    let began = times.started.map_or(end, |started| started.min(end));
-    Spans { wait: (began.0 - times.created.0).max(0), run: end.0 - began.0 }
+    /// Up to when spans are counted that go on. `None`: they are gaps.
+    pub(crate) now: Option<Millis>,
 }
 
 fn at(time: Option<Millis>) -> i64 {
@@ -66,6 +53,10 @@ fn at(time: Option<Millis>) -> i64 {
 impl<'a> Shown<'a> {
     fn id(&self) -> String {
         shown_id(&self.batch.id)
+    }
+
+    fn spans(&self, times: &Times, state: BatchState) -> Spans {
+        self.now.map_or(Spans::GAPS, |now| Spans::of(times, state, now))
     }
 
     fn project(&self) -> &'a str {
@@ -95,12 +86,12 @@ impl<'a> Shown<'a> {
     /// As lists of v4 show it.
     pub(crate) fn job(&self) -> Job<'a> {
         let Batch { times, state, spec, .. } = self.batch;
-        let Spans { wait, run } = spans(times, *state, self.now);
+        let Spans { wait, run, total } = self.spans(times, *state);
         Job {
             id: self.id(),
             last_modified: times.modified.0,
             duration: run,
-            total_duration: wait + run,
+            total_duration: total,
             exec_start_time: at(times.started),
             steps: Vec::new(),
             job_status: Status::of(*state).name(),
@@ -171,7 +162,7 @@ impl<'a> Shown<'a> {
     }
 
     fn step(&self, sequence_id: usize, id: String, name: &'a str, state: BatchState, times: &Times) -> Step<'a> {
-        let Spans { wait, run } = spans(times, state, self.now);
+        let Spans { wait, run, .. } = self.spans(times, state);
         let status = Status::of(state);
         Step {
             failure: if status == Status::Error { self.failure(&id, name, state) } else { Failure::default() },
@@ -230,7 +221,7 @@ impl<'a> Shown<'a> {
             interrupt_cmd: (),
             exec_start_time: step.exec_start_time,
             exec_end_time: step.exec_end_time,
-            exec_wait_time: step.wait_time / SECOND,
+            exec_wait_time: step.wait_time.seconds(),
             step_status: step.step_status,
             cmd_type: step.cmd_type,
             info: step.info.clone(),
@@ -244,7 +235,7 @@ impl<'a> Shown<'a> {
             name: job.target_subject,
             project_name: job.project,
             kind: "BUILD",
-            duration: job.duration / SECOND,
+            duration: job.duration.seconds(),
             related_cube: job.target_subject,
             display_cube_name: job.target_subject,
             related_segment: "",
@@ -252,7 +243,7 @@ impl<'a> Shown<'a> {
             exec_start_time: job.exec_start_time,
             exec_end_time: job.exec_end_time,
             exec_interrupt_time: 0,
-            mr_waiting: job.wait_time / SECOND,
+            mr_waiting: job.wait_time.seconds(),
             submitter: job.submitter,
             job_status: job.job_status,
             build_instance: (),
@@ -297,26 +288,5 @@ mod tests {
         for other in [UUID, "x_00", &format!("{UUID}_"), &format!("{UUID}_0x"), &format!("{UUID}.00")] {
             assert_eq!(step_id(UUID, other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn spans_are_counted_up_to_where_they_end() {
-        let times = |started: Option<i64>, ended: Option<i64>| Times {
-            created: Millis(100),
-            started: started.map(Millis),
-            ended: ended.map(Millis),
-            modified: Millis(700),
-        };
-        let span = |state, started, ended| {
-            let Spans { wait, run } = spans(&times(started, ended), state, Millis(1_000));
-            (wait, run)
-        };
-        assert_eq!(span(BatchState::Queued, None, None), (900, 0));
-        assert_eq!(span(BatchState::Running, Some(300), None), (200, 700));
-        assert_eq!(span(BatchState::Succeeded, Some(300), Some(800)), (200, 500));
-        assert_eq!(span(BatchState::Cancelled, None, Some(800)), (700, 0));
-        assert_eq!(span(BatchState::Unknown, Some(300), None), (200, 400));
-        assert_eq!(span(BatchState::Running, Some(50), None), (0, 950), "clocks differ");
-        assert_eq!(span(BatchState::Succeeded, Some(900), Some(800)), (700, 0), "seen running when it was over");
     }
 }

@@ -9,27 +9,30 @@ use batchlingua_core::{
     Batch, BatchId, Clock, Controlled, Credentials, Detail, DialectName, Error, ErrorKind, Millis, Missing, Operation,
     Outcome, Page, Project, Reply, Result,
 };
-use batchlingua_wire::{Body, BodyKind, Decoded, Dialect, Miss, Ownership, RequestBody, RequestHead, Route};
+use batchlingua_wire::{
+    Body, BodyKind, Decoded, Dialect, EncodedRows, Miss, Ownership, RequestBody, RequestHead, Route,
+};
 use http::{Method, Response, StatusCode, header};
 
 use crate::{
     FrontSettings, NAME, answer, control,
     convert::Shown,
-    dto::{Job2Page, JobPage},
     error::{self, PROJECT_BLANK, Refusal},
     face::{self, Face, Negotiated, Spoken},
     list, log,
-    native::{self, Extent, Words},
+    native::{self, Extent},
     period,
     query::Parameters,
-    session,
+    row, session,
 };
 
 /// Kylin as a server speaks it.
 pub(crate) struct KylinDialect {
     name: DialectName,
     settings: FrontSettings,
+    /// How long a batch has waited and run by now is told in lists.
     clock: Arc<dyn Clock>,
+    rows: EncodedRows<Face>,
 }
 
 const ROUTES: &[Route] = &[
@@ -67,7 +70,7 @@ const NO_IDS: [&str; 11] = [
 
 impl KylinDialect {
     pub(crate) fn new(settings: FrontSettings, clock: Arc<dyn Clock>) -> Self {
-        Self { name: DialectName::from(NAME), settings, clock }
+        Self { name: DialectName::from(NAME), settings, clock, rows: EncodedRows::default() }
     }
 
     fn negotiated(&self, head: &RequestHead) -> Negotiated {
@@ -84,7 +87,7 @@ impl KylinDialect {
     }
 
     fn shown<'a>(&'a self, batch: &'a Batch<BatchId>, now: Millis) -> Shown<'a> {
-        Shown { batch, settings: &self.settings, now }
+        Shown { batch, settings: &self.settings, now: Some(now) }
     }
 
     fn asked(&self, head: &RequestHead, body: RequestBody, spoken: Spoken) -> Result<Decoded> {
@@ -140,31 +143,38 @@ impl KylinDialect {
         }
     }
 
-    /// A row as its Kylin has it, else as it is made here.
-    fn row<'a, T>(&'a self, batch: &'a Batch<BatchId>, face: Face, now: Millis, make: fn(Shown<'a>) -> T) -> Words<T> {
-        native::job(batch, face, Extent::Row).map_or_else(|| Words::Ours(make(self.shown(batch, now))), Words::Native)
+    fn row(&self, out: &mut Vec<u8>, batch: &Arc<Batch<BatchId>>, face: Face, now: Millis) {
+        let shown = self.shown(batch, now);
+        // Steps of its own have times of their own.
+        if batch.steps.is_empty() {
+            row::write(out, &self.rows.text(batch, &face, || row::with_gaps(shown, face)), batch, now);
+        } else {
+            out.extend(row::encode(shown, face));
+        }
     }
 
     fn many(&self, head: &RequestHead, spoken: Spoken, page: &Page<Arc<Batch<BatchId>>>) -> Response<Body> {
         let now = self.clock.now();
-        let rows = &page.rows;
         let total = page.total.unwrap_or(page.rows.len() as u64);
-        match spoken.face {
+        let (before, behind) = match spoken.face {
             Face::V4 => {
                 // It was decoded from the same query, so it can be read.
                 let (offset, limit) = list::page(spoken.face, &head.target.query).unwrap_or((0, 0));
-                let value = rows.iter().map(|batch| self.row(batch, Face::V4, now, |shown| shown.job())).collect();
-                answer::data(head, spoken, &JobPage { value, total_size: total, offset, limit })
+                ("{\"value\":[", format!("],\"total_size\":{total},\"offset\":{offset},\"limit\":{limit}}}"))
             }
-            Face::V2 => {
-                let jobs = rows.iter().map(|batch| self.row(batch, Face::V2, now, |shown| shown.job2())).collect();
-                answer::data(head, spoken, &Job2Page { jobs, size: total })
+            Face::V2 => ("{\"jobs\":[", format!("],\"size\":{total}}}")),
+            Face::Legacy => ("[", "]".to_owned()),
+        };
+        answer::written(head, spoken, |out| {
+            out.extend_from_slice(before.as_bytes());
+            for (at, batch) in page.rows.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                self.row(out, batch, spoken.face, now);
             }
-            Face::Legacy => {
-                let rows = rows.iter().map(|batch| self.row(batch, Face::Legacy, now, |shown| shown.instance()));
-                answer::data(head, spoken, &rows.collect::<Vec<_>>())
-            }
-        }
+            out.extend_from_slice(behind.as_bytes());
+        })
     }
 
     /// The first job that could not be acted on is the answer. The older faces' calls on one job show it as it is then.

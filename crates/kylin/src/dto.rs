@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::native::Words;
+use crate::{native::Words, span::Span};
 
 /// Around every answer of v4 and v2.
 #[derive(Debug, Serialize)]
@@ -47,29 +47,13 @@ pub(crate) struct FrameworkError<'a> {
     pub(crate) path: &'a str,
 }
 
-/// A page of v4.
-#[derive(Debug, Serialize)]
-pub(crate) struct JobPage<'a> {
-    pub(crate) value: Vec<Words<Job<'a>>>,
-    pub(crate) total_size: u64,
-    pub(crate) offset: i32,
-    pub(crate) limit: i32,
-}
-
-/// A page of v2.
-#[derive(Debug, Serialize)]
-pub(crate) struct Job2Page<'a> {
-    pub(crate) jobs: Vec<Words<Job2<'a>>>,
-    pub(crate) size: u64,
-}
-
 /// A job.
 #[derive(Debug, Serialize)]
 pub(crate) struct Job<'a> {
     pub(crate) id: String,
     pub(crate) last_modified: i64,
-    pub(crate) duration: i64,
-    pub(crate) total_duration: i64,
+    pub(crate) duration: Span,
+    pub(crate) total_duration: Span,
     pub(crate) exec_start_time: i64,
     pub(crate) steps: Vec<Step<'a>>,
     pub(crate) job_status: &'static str,
@@ -80,7 +64,7 @@ pub(crate) struct Job<'a> {
     pub(crate) target_segments: [(); 0],
     pub(crate) step_ratio: f64,
     pub(crate) create_time: i64,
-    pub(crate) wait_time: i64,
+    pub(crate) wait_time: Span,
     pub(crate) target_subject: &'a str,
     pub(crate) target_subject_error: bool,
     pub(crate) project: &'a str,
@@ -109,7 +93,7 @@ pub(crate) struct Job2<'a> {
     pub(crate) kind: (),
     pub(crate) name: &'a str,
     pub(crate) exec_interrupt_time: i64,
-    pub(crate) mr_waiting: i64,
+    pub(crate) mr_waiting: Span,
 }
 
 /// A step of a job.
@@ -122,8 +106,8 @@ pub(crate) struct Step<'a> {
     pub(crate) exec_start_time: i64,
     pub(crate) exec_end_time: i64,
     pub(crate) create_time: i64,
-    pub(crate) duration: i64,
-    pub(crate) wait_time: i64,
+    pub(crate) duration: Span,
+    pub(crate) wait_time: Span,
     pub(crate) index_count: u32,
     pub(crate) success_index_count: u32,
     pub(crate) step_status: &'static str,
@@ -137,7 +121,7 @@ pub(crate) struct Step<'a> {
     pub(crate) segment_sub_stages: (),
     /// Of v2 only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) exec_wait_time: Option<i64>,
+    pub(crate) exec_wait_time: Option<Span>,
 }
 
 /// Why a step failed; all null if it did not.
@@ -164,7 +148,7 @@ pub(crate) struct JobInstance<'a> {
     pub(crate) project_name: &'a str,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
-    pub(crate) duration: i64,
+    pub(crate) duration: Span,
     pub(crate) related_cube: &'a str,
     pub(crate) display_cube_name: &'a str,
     pub(crate) related_segment: &'static str,
@@ -172,7 +156,7 @@ pub(crate) struct JobInstance<'a> {
     pub(crate) exec_start_time: i64,
     pub(crate) exec_end_time: i64,
     pub(crate) exec_interrupt_time: i64,
-    pub(crate) mr_waiting: i64,
+    pub(crate) mr_waiting: Span,
     pub(crate) steps: Vec<LegacyStep<'a>>,
     pub(crate) submitter: Option<&'a str>,
     pub(crate) job_status: &'static str,
@@ -190,7 +174,7 @@ pub(crate) struct LegacyStep<'a> {
     pub(crate) interrupt_cmd: (),
     pub(crate) exec_start_time: i64,
     pub(crate) exec_end_time: i64,
-    pub(crate) exec_wait_time: i64,
+    pub(crate) exec_wait_time: Span,
     pub(crate) step_status: &'static str,
     pub(crate) cmd_type: &'static str,
     pub(crate) info: BTreeMap<&'static str, &'a str>,

@@ -12,7 +12,7 @@ pub(crate) const V4: &str = "application/vnd.apache.kylin-v4+json;charset=UTF-8"
 pub(crate) const V4_PUBLIC: &str = "application/vnd.apache.kylin-v4-public+json;charset=UTF-8";
 
 /// One of Kylin's three ways to speak of jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Face {
     /// Kylin 5's own.
     V4,

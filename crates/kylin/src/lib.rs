@@ -30,9 +30,11 @@ mod period;
 mod projects;
 mod query;
 mod refusal;
+mod row;
 mod seen;
 mod session;
 mod settings;
+mod span;
 mod state;
 
 #[cfg(test)]

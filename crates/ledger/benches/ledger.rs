@@ -18,7 +18,7 @@ use std::{
 use batchlingua_core::{
     App, Batch, BatchRef, BatchSpec, BatchState, Claim, Clock, Filter, Holder, Intended, Lease, Ledger, ListQuery,
     Marker, Millis, NativeId, NativeIdentity, NativeIds, NewIntent, Observation, Order, Principal, Revival, RowId,
-    Scope, SortKey, SystemClock, Times, Uuid, Verdict,
+    Scope, SortKey, SystemClock, Times, Uuid, Verdict, Window,
 };
 use batchlingua_ledger::{Options, open};
 use tempfile::TempDir;
@@ -232,11 +232,28 @@ async fn lists(ledger: &dyn Ledger, now: Millis) {
         ledger.hide(&[row], &"nobody".into()).await.expect("rows can be hidden");
         let begin = Instant::now();
         ledger.page(&query, &scope).await.expect("lists are read");
+        let changed = begin.elapsed();
+        // An hour later, by when some may have left it for their age.
+        let hour = Duration::from_secs(3_600);
+        let modified_from = query.filter.modified_from.map(|from| from.plus(hour));
+        let filter = Filter { modified_from, ..query.filter.clone() };
+        let (query, scope) = (
+            ListQuery { filter, ..query },
+            Scope { ended_from: scope.ended_from.map(|from| from.plus(hour)), ..scope },
+        );
+        let begin = Instant::now();
+        let page = ledger.page(&query, &scope).await.expect("lists are read");
+        let left = begin.elapsed();
+        let deep = Window { from: page.total.unwrap_or(0) / 2, ..query.window };
+        let begin = Instant::now();
+        ledger.page(&ListQuery { window: deep, ..query }, &scope).await.expect("lists are read");
         let millis = |span: Duration| span.as_secs_f64() * 1e3;
         println!(
-            "    {what:<40} {:>9.2} ms first   {:>7.4} ms again   {:>7.4} ms after a change   {} of {}",
+            "    {what:<40} {:>7.2} ms first   {:>7.4} again   {:>7.4} after a change   {:>7.2} an hour later   {:>7.2} in its middle   {} of {}",
             millis(first),
             millis(rest),
+            millis(changed),
+            millis(left),
             millis(begin.elapsed()),
             page.rows.len(),
             page.total.unwrap_or(0)

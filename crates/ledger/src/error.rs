@@ -59,6 +59,14 @@ pub enum LedgerError {
         /// Why not.
         cause: String,
     },
+    /// Nobody answers where the database should be, or it takes nobody in yet. It may come.
+    #[error("the ledger {place} cannot be reached: {cause}")]
+    Away {
+        /// The database's URL without its password.
+        place: PathBuf,
+        /// Why not.
+        cause: String,
+    },
     /// A write failed and nothing of it is there.
     #[error("the ledger cannot be written: {0}")]
     Unwritable(Arc<str>),

@@ -4,21 +4,34 @@
 //! place, and the total with it. So a poller of a list reaches no database, whether it changes or not. Where a change leaves a window with a
 //! place that only the store can fill, the window is forgotten and read anew; the total stays.
 //!
+//! Of a list that is not too long it is kept which rows it has ([`members`]), so that no window of it has to be searched for and what leaves by
+//! its age is taken off; of a longer one the total alone.
+//!
 //! Exact, by three rules. Changes are published before they are acknowledged, so no acknowledged change is missing. A list that is being read
 //! is told its moment in the row of changes (a [`Reading`], begun together with its snapshot while nobody commits), and gets those that came
 //! after. And what passes by itself is known: that a list has only batches that ended, were created or were modified at or after a moment is
-//! its *floor*, clients move it up with every question, and an answer holds until the floor reaches the first row that it would leave
+//! its *floor*, clients move it up with every question, and a total holds until the floor reaches the first row that it would leave
 //! behind. Orders that time itself changes (how long a batch has run) are not kept.
+//!
+//! Where several processes write, each knows what its own changes were; after those of another all is read anew.
+
+mod extent;
+mod members;
+mod page;
 
 use std::{
-    cmp::Ordering,
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use batchlingua_core::{Filter, ListQuery, Millis, Order, Phase, Scope, SortKey, Times, Window};
+use batchlingua_core::{Filter, ListQuery, Phase, RowId, Scope, SortKey};
 
-use crate::{cache::bytes, row::Row, view};
+use self::page::Page;
+pub(crate) use self::{
+    extent::{Count, Extent, Floors},
+    members::{Member, Members},
+};
+use crate::{LedgerError, row::Row, view};
 
 /// Questions whose total is kept; each has a few windows.
 const QUESTIONS: usize = 64;
@@ -26,6 +39,10 @@ const QUESTIONS: usize = 64;
 const MAX_BYTES: usize = 16 << 20;
 /// A question that nobody has asked for so many changes is forgotten: to keep it current costs each change a little.
 const IDLE: u64 = 1_000;
+/// Most rows that lists know without having them, for each that they have: one takes about a hundredth of the room.
+const MEMBERS_PER_ROW: usize = 20;
+/// A question whose floor for ends is this little behind that of one before is answered as of that: the two have only been overtaken by each other.
+const BEHIND: i64 = 500;
 /// Changes that are remembered for lists that are being read. One that is overtaken by more is answered and not kept.
 const RECENT: usize = 4_096;
 
@@ -45,25 +62,6 @@ impl Moved {
     }
 }
 
-/// The least that a row of a list may have of each time; `None` where no such floor was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Floors {
-    pub(crate) ended: Option<Millis>,
-    pub(crate) created: Option<Millis>,
-    pub(crate) modified: Option<Millis>,
-}
-
-impl Floors {
-    pub(crate) fn of(query: &ListQuery, scope: &Scope) -> Self {
-        let Filter { created_from, modified_from, .. } = query.filter;
-        Self { ended: scope.ended_from, created: created_from, modified: modified_from }
-    }
-
-    fn each(self) -> [Option<Millis>; 3] {
-        [self.ended, self.created, self.modified]
-    }
-}
-
 /// What was read of a list.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -71,24 +69,18 @@ pub(crate) struct Answer {
     pub(crate) total: u64,
 }
 
-/// How many rows there are in all, and the least that any of them has of each time that a floor was asked of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Count {
-    pub(crate) total: u64,
-    pub(crate) least: Floors,
-}
-
-impl Count {
-    /// Of a list that is shown whole.
-    pub(crate) fn of(rows: &[Arc<Row>]) -> Self {
-        let least = |time: fn(&Times) -> Option<Millis>| rows.iter().filter_map(|row| time(&row.batch().times)).min();
-        let least = Floors {
-            ended: least(|times| times.ended),
-            created: least(|times| Some(times.created)),
-            modified: least(|times| Some(times.modified)),
-        };
-        Self { total: rows.len() as u64, least }
-    }
+/// Where one list is read from.
+pub(crate) trait Source {
+    /// From here on all that is read is of one snapshot.
+    fn begin(&self) -> Result<(), LedgerError>;
+    /// The rows of the window.
+    fn page(&self) -> Result<Vec<Arc<Row>>, LedgerError>;
+    /// The rows with these numbers, in their order.
+    fn with_numbers(&self, rows: Vec<RowId>) -> Result<Vec<Arc<Row>>, LedgerError>;
+    /// How many rows there are in all.
+    fn count(&self) -> Result<Count, LedgerError>;
+    /// Which they are, if they are no more than so many, else how many. `None`: what could be known so would not be known for long.
+    fn extent(&self, most: usize) -> Result<Option<Extent>, LedgerError>;
 }
 
 /// The moment of a snapshot in the row of changes.
@@ -114,8 +106,11 @@ pub(crate) struct Lists(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     max_rows: usize,
+    max_members: usize,
     /// How many transactions have been published.
     published: u64,
+    /// What was read before this many is of an unknown moment.
+    forgotten: u64,
     asked: u64,
     questions: Vec<Question>,
     readings: usize,
@@ -127,25 +122,17 @@ struct Question {
     filter: Filter,
     scope: Scope,
     floors: Floors,
-    count: Count,
+    extent: Extent,
     /// The last change before it was last asked.
     wanted: u64,
     pages: Vec<Page>,
 }
 
-#[derive(Debug)]
-struct Page {
-    order: Order,
-    window: Window,
-    rows: Vec<Arc<Row>>,
-    /// In the order of all questions.
-    asked: u64,
-}
-
 impl Lists {
     /// That keeps at most so many rows in all windows together.
     pub(crate) fn new(max_rows: usize) -> Self {
-        Self(Mutex::new(Inner { max_rows, ..Inner::default() }))
+        let max_members = max_rows.saturating_mul(MEMBERS_PER_ROW);
+        Self(Mutex::new(Inner { max_rows, max_members, ..Inner::default() }))
     }
 
     /// Each change is whole before the lock is left, but for a panic, which is a bug that has ended the writer as well.
@@ -159,25 +146,32 @@ impl Lists {
         inner.answer(at, query)
     }
 
-    /// The total, if it is known.
-    pub(crate) fn counts(&self, query: &ListQuery, scope: &Scope) -> bool {
+    /// Whether the total is known.
+    fn counts(&self, query: &ListQuery, scope: &Scope) -> bool {
         self.inner().find(query, scope).is_some()
     }
 
-    /// To be called while nobody commits, with the snapshot.
-    pub(crate) fn begin(&self) -> Reading<'_> {
+    /// Of how many rows at most a list is worth knowing which they are.
+    fn most_members(&self) -> usize {
+        self.inner().max_members
+    }
+
+    /// To be called while nobody commits, with the snapshot; and which rows the window has in it, if that is known.
+    fn begin(&self, query: &ListQuery, scope: &Scope) -> (Reading<'_>, Option<Vec<RowId>>) {
         let mut inner = self.inner();
         inner.readings += 1;
-        Reading { lists: self, since: inner.published }
+        let reading = Reading { lists: self, since: inner.published };
+        let rows = inner.find(query, scope).and_then(|at| inner.questions[at].extent.rows(query.order, query.window));
+        (reading, rows)
     }
 
     /// Takes what was read and gives back how it now stands. `None`: the total is not known any more and has to be counted.
-    pub(crate) fn learn(
+    fn learn(
         &self,
         reading: &Reading<'_>,
         (query, scope): (&ListQuery, &Scope),
         rows: &[Arc<Row>],
-        count: Option<Count>,
+        extent: Option<Extent>,
     ) -> Option<Answer> {
         let mut inner = self.inner();
         let page = Page { order: query.order, window: query.window, rows: rows.to_vec(), asked: 0 };
@@ -185,16 +179,16 @@ impl Lists {
         let floors = Floors::of(query, scope);
         let found = inner.find(query, scope);
         let Some(since) = since else {
-            // Too much has happened meanwhile. It was so a moment ago.
-            let total = count.map(|count| count.total).or_else(|| Some(inner.questions[found?].count.total))?;
+            // Too much has happened meanwhile, or nobody knows what. It was so a moment ago.
+            let total = extent.map(|extent| extent.total()).or_else(|| Some(inner.questions[found?].extent.total()))?;
             return Some(Answer { rows: page.rows, total });
         };
-        let at = match (found, count) {
+        let at = match (found, extent) {
             (Some(at), _) => at,
             (None, None) => return None,
-            (None, Some(count)) => {
+            (None, Some(extent)) => {
                 let (filter, scope) = (query.filter.clone(), scope.clone());
-                let mut question = Question { filter, scope, floors, count, wanted: 0, pages: Vec::new() };
+                let mut question = Question { filter, scope, floors, extent, wanted: 0, pages: Vec::new() };
                 since.iter().for_each(|moved| question.apply(moved));
                 inner.keep(question)
             }
@@ -205,13 +199,52 @@ impl Lists {
             SortKey::Created | SortKey::Modified | SortKey::Name | SortKey::Project | SortKey::Queue => true,
             SortKey::Title | SortKey::Id => true,
         };
-        let as_read = Answer { rows: page.rows.clone(), total: inner.questions[at].count.total };
-        if !is_kept || page.rows.len() > inner.max_rows / 4 || !inner.questions[at].take_in(page, &since) {
+        let as_read = Answer { rows: page.rows.clone(), total: inner.questions[at].extent.total() };
+        if !is_kept || page.rows.len() > inner.max_rows / 4 || !inner.questions[at].take_in(page, &since, floors) {
             return Some(as_read);
         }
         let answer = inner.answer(at, query);
         inner.make_room();
         answer.or(Some(as_read))
+    }
+
+    /// A list that is not kept yet, or not any more. Its snapshot is taken behind the `gate` that a commit and its publication hold.
+    pub(crate) fn read(
+        &self,
+        query: &ListQuery,
+        scope: &Scope,
+        gate: &Mutex<()>,
+        source: &impl Source,
+    ) -> Result<Answer, LedgerError> {
+        let (reading, known) = {
+            let _gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
+            source.begin()?;
+            self.begin(query, scope)
+        };
+        let is_counted = self.counts(query, scope);
+        let mut extent = if is_counted { None } else { source.extent(self.most_members())? };
+        let rows = match known.or_else(|| extent.as_mut()?.rows(query.order, query.window)) {
+            Some(known) => source.with_numbers(known)?,
+            None => source.page()?,
+        };
+        if extent.is_none() && !is_counted {
+            let is_whole = query.window.from == 0 && (rows.len() as u64) < query.window.size;
+            let count = if is_whole { Count::of(&rows, Floors::of(query, scope)) } else { source.count()? };
+            extent = Some(Extent::Count(count));
+        }
+        match self.learn(&reading, (query, scope), &rows, extent) {
+            Some(answer) => Ok(answer),
+            None => Ok(Answer { total: source.count()?.total, rows }),
+        }
+    }
+
+    /// Something has changed, and nobody tells what: nothing that was read before this is kept.
+    pub(crate) fn forget(&self) {
+        let mut inner = self.inner();
+        inner.published += 1;
+        inner.forgotten = inner.published;
+        inner.questions.clear();
+        inner.recent.clear();
     }
 
     /// Told by the writer after each commit and before it answers.
@@ -226,6 +259,7 @@ impl Lists {
         for question in &mut inner.questions {
             moved.iter().for_each(|moved| question.apply(moved));
         }
+        inner.bound_members();
         if inner.readings > 0 {
             inner.recent.extend(moved.into_iter().map(|moved| (published, moved)));
             let over = inner.recent.len().saturating_sub(RECENT);
@@ -235,8 +269,9 @@ impl Lists {
 }
 
 impl Inner {
-    fn find(&self, query: &ListQuery, scope: &Scope) -> Option<usize> {
-        self.questions.iter().position(|question| question.is(query, scope))
+    fn find(&mut self, query: &ListQuery, scope: &Scope) -> Option<usize> {
+        let floors = Floors::of(query, scope);
+        self.questions.iter_mut().position(|question| question.asks(query, scope) && question.reaches(floors))
     }
 
     fn answer(&mut self, at: usize, query: &ListQuery) -> Option<Answer> {
@@ -245,12 +280,13 @@ impl Inner {
         question.wanted = self.published;
         let page = question.pages.iter_mut().find(|page| page.order == query.order && page.window == query.window)?;
         page.asked = self.asked;
-        Some(Answer { rows: page.rows.clone(), total: question.count.total })
+        Some(Answer { rows: page.rows.clone(), total: question.extent.total() })
     }
 
     /// What was published after that; `None` if not all of it is here.
     fn since(&self, then: u64) -> Option<Vec<Moved>> {
         let all = match self.recent.front() {
+            _ if then < self.forgotten => false,
             // What was dropped may have been of the oldest that is still here, too.
             Some((oldest, _)) => self.recent.len() < RECENT || *oldest <= then,
             None => true,
@@ -269,7 +305,21 @@ impl Inner {
             self.questions.swap_remove(oldest);
         }
         self.questions.push(Question { wanted: self.published, ..question });
+        self.bound_members();
         self.questions.len() - 1
+    }
+
+    /// Of the lists that were not asked for the longest, only the total is known from now on.
+    fn bound_members(&mut self) {
+        let mut members: usize = self.questions.iter().map(|question| question.extent.members()).sum();
+        while members > self.max_members {
+            let with_members = self.questions.iter_mut().filter(|question| question.extent.members() > 0);
+            let Some(question) = with_members.min_by_key(|question| question.wanted) else { break };
+            members -= question.extent.members();
+            if let Extent::Members(known) = &question.extent {
+                question.extent = Extent::Count(known.count());
+            }
+        }
     }
 
     /// Forgets the windows that were not asked for the longest.
@@ -291,16 +341,33 @@ impl Inner {
 }
 
 impl Question {
-    /// Whether what is kept answers this.
-    fn is(&self, query: &ListQuery, scope: &Scope) -> bool {
-        let floors = Floors::of(query, scope).each();
-        let holds = |((was, asked), least): ((Option<Millis>, Option<Millis>), Option<Millis>)| match (was, asked) {
-            (None, None) => true,
-            (Some(was), Some(asked)) => was <= asked && least.is_none_or(|least| asked <= least),
-            (None, Some(_)) | (Some(_), None) => false,
-        };
-        let mut all = self.floors.each().into_iter().zip(floors).zip(self.count.least.each());
-        all.all(holds) && self.asks(query, scope)
+    /// Whether what is kept answers this with these floors, to which it is brought.
+    fn reaches(&mut self, asked: Floors) -> bool {
+        let both = self.floors.each().into_iter().zip(asked.each());
+        match &mut self.extent {
+            Extent::Count(count) => both.zip(count.least.each()).all(|(both, least)| match both {
+                (None, None) => true,
+                (Some(was), Some(asked)) => was <= asked && least.is_none_or(|least| asked <= least),
+                (None, Some(_)) | (Some(_), None) => false,
+            }),
+            Extent::Members(members) => {
+                // Only that of ends is the clock's own: the others may be what a client has chosen.
+                let mut behind = [BEHIND, 0, 0].into_iter();
+                let is_reached = both.into_iter().all(|both| match (both, behind.next().unwrap_or_default()) {
+                    ((None, None), _) => true,
+                    ((Some(was), Some(asked)), behind) => was.0 - behind <= asked.0,
+                    ((None, Some(_)) | (Some(_), None), _) => false,
+                });
+                if is_reached && asked != self.floors {
+                    self.floors = self.floors.above(asked);
+                    if members.raise(self.floors) > 0 {
+                        // What stood behind has moved up.
+                        self.pages.clear();
+                    }
+                }
+                is_reached
+            }
+        }
     }
 
     /// Whether it is the same question, whatever its floors.
@@ -341,7 +408,9 @@ impl Question {
     }
 
     fn has(&self, row: &Row) -> bool {
-        view::lists(&self.scope, row) && view::matches(&self.filter, row.batch())
+        view::lists(&self.scope, row)
+            && view::matches(&self.filter, row.batch())
+            && Member::of(row).is_above(self.floors)
     }
 
     fn apply(&mut self, moved: &Moved) {
@@ -350,35 +419,31 @@ impl Question {
         if was.is_none() && is.is_none() {
             return;
         }
-        self.count.total = (self.count.total + u64::from(is.is_some())).saturating_sub(u64::from(was.is_some()));
-        if let Some(is) = is {
-            self.lower(is);
+        match &mut self.extent {
+            Extent::Members(members) => members.apply(was.map(|was| Member::of(was)), is.map(|is| Member::of(is))),
+            Extent::Count(count) => {
+                count.total = (count.total + u64::from(is.is_some())).saturating_sub(u64::from(was.is_some()));
+                if let Some(is) = is {
+                    count.lower(&self.floors, is);
+                }
+            }
         }
         self.pages.retain_mut(|page| page.apply(was, is));
     }
 
-    /// The row is of the list: no floor may pass it unseen.
-    fn lower(&mut self, row: &Row) {
-        let times = &row.batch().times;
-        let least = |floor: Option<Millis>, least: Option<Millis>, has: Option<Millis>| match (floor, has) {
-            (Some(_), Some(has)) => Some(least.map_or(has, |least| least.min(has))),
-            (None, _) | (_, None) => least,
-        };
-        let Floors { ended, created, modified } = self.count.least;
-        self.count.least = Floors {
-            ended: least(self.floors.ended, ended, times.ended),
-            created: least(self.floors.created, created, Some(times.created)),
-            modified: least(self.floors.modified, modified, Some(times.modified)),
-        };
-    }
-
-    /// Whether the window could be brought up to date.
-    fn take_in(&mut self, mut page: Page, since: &[Moved]) -> bool {
+    /// Whether the window, read with these floors, could be brought up to date.
+    fn take_in(&mut self, mut page: Page, since: &[Moved], floors: Floors) -> bool {
         let of = |row: &Option<Arc<Row>>| row.clone().filter(|row| self.has(row));
         let current = since.iter().all(|moved| match (of(&moved.was), of(&moved.is)) {
             (None, None) => true,
             (was, is) => page.apply(was.as_ref(), is.as_ref()),
         });
+        // Another question may have raised the floors since it was read.
+        let current = current
+            && match self.extent.rows(page.order, page.window) {
+                Some(rows) => page.rows.iter().map(|row| row.id()).eq(rows),
+                None => self.floors == floors,
+            };
         if current {
             self.pages.retain(|other| other.order != page.order || other.window != page.window);
             self.pages.push(page);
@@ -387,214 +452,5 @@ impl Question {
     }
 }
 
-impl Page {
-    fn bytes(&self) -> usize {
-        self.rows.iter().map(|row| bytes(row)).sum()
-    }
-
-    fn order(&self, a: &Row, b: &Row) -> Ordering {
-        // No kept order depends on the time.
-        view::order(self.order, a, b, Millis::default())
-    }
-
-    fn size(&self) -> usize {
-        usize::try_from(self.window.size).unwrap_or(usize::MAX)
-    }
-
-    /// Whether it is known what the window shows after a row has gone, come, or become another. What stands before and behind the window is
-    /// not known but for its order.
-    fn apply(&mut self, was: Option<&Arc<Row>>, is: Option<&Arc<Row>>) -> bool {
-        if self.window.size == 0 {
-            return true;
-        }
-        let full = self.rows.len() >= self.size();
-        let at = was.and_then(|was| self.rows.iter().position(|row| row.id() == was.id()));
-        match (was, at) {
-            (Some(was), Some(at)) => {
-                if let Some(is) = is
-                    && self.order(was, is) == Ordering::Equal
-                {
-                    self.rows[at] = is.clone();
-                    return true;
-                }
-                self.rows.remove(at);
-                match is {
-                    None => !full,
-                    Some(is) => match self.place(is) {
-                        Place::At(at) if at < self.rows.len() || !full => {
-                            self.rows.insert(at, is.clone());
-                            true
-                        }
-                        Place::At(_) | Place::Before => false,
-                    },
-                }
-            }
-            (Some(was), None) => match (self.place(was), is.map(|is| self.place(is))) {
-                (Place::Before, Some(Place::Before)) => !self.rows.is_empty(),
-                (Place::Before, None | Some(Place::At(_))) => false,
-                // It would be in the window.
-                (Place::At(at), _) if at < self.rows.len() || !full => false,
-                (Place::At(_), Some(Place::Before)) => false,
-                (Place::At(_), Some(Place::At(at))) => self.insert(at, is),
-                (Place::At(_), None) => true,
-            },
-            (None, _) => match is.map(|is| self.place(is)) {
-                Some(Place::At(at)) => self.insert(at, is),
-                Some(Place::Before) => false,
-                None => true,
-            },
-        }
-    }
-
-    fn insert(&mut self, at: usize, row: Option<&Arc<Row>>) -> bool {
-        if let Some(row) = row.filter(|_| at < self.size()) {
-            self.rows.insert(at, row.clone());
-            self.rows.truncate(self.size());
-        }
-        true
-    }
-
-    /// Where a row that is not in the window belongs.
-    fn place(&self, row: &Row) -> Place {
-        match self.rows.partition_point(|other| self.order(other, row) == Ordering::Less) {
-            0 if self.window.from > 0 => Place::Before,
-            at => Place::At(at),
-        }
-    }
-}
-
-/// Where a row belongs in the order of a list.
-enum Place {
-    /// Before the window, or between it and what stands before it.
-    Before,
-    /// Here; behind the last row, it may also be behind the window.
-    At(usize),
-}
-
 #[cfg(test)]
-mod tests {
-    use batchlingua_core::{Batch, BatchSpec, BatchState, NativeId, NativeIdentity, NativeIds, RowId, Uuid};
-
-    use super::*;
-    use crate::masked::MaskedSpec;
-
-    /// Created at its number.
-    fn row(number: i64) -> Arc<Row> {
-        let native = NativeId::from(number.to_string());
-        let mut batch = Batch::new(native.clone(), BatchState::Running, Arc::default());
-        batch.times.created = Millis(number);
-        let seen = NativeIdentity { native, batch: Arc::new(batch), foreign: true, ids: NativeIds::Unique };
-        let spec = MaskedSpec::of(&BatchSpec::default());
-        let mut row = Row::of_sighting(&"b".into(), &seen, spec, (Uuid::from_u128(1), 1), Millis(1));
-        row.entry.row = RowId(number);
-        Arc::new(row)
-    }
-
-    fn ended(row: &Row, at: i64) -> Arc<Row> {
-        let mut row = row.clone();
-        row.batch_mut().times.ended = Some(Millis(at));
-        Arc::new(row)
-    }
-
-    fn scope(ended_from: Option<i64>) -> Scope {
-        let (dialect, ended_from) = ("livy".into(), ended_from.map(Millis));
-        Scope { dialect, backends: None, projects: None, unscoped: true, ended_from }
-    }
-
-    fn window(from: u64, size: u64) -> ListQuery {
-        ListQuery { window: Window { from, size }, ..ListQuery::default() }
-    }
-
-    fn came(row: Arc<Row>) -> Vec<Moved> {
-        Moved::of(None, Some(row)).into_iter().collect()
-    }
-
-    fn gone(row: Arc<Row>) -> Vec<Moved> {
-        Moved::of(Some(row), None).into_iter().collect()
-    }
-
-    fn numbers(answer: Option<Answer>) -> Option<(Vec<i64>, u64)> {
-        answer.map(|answer| (answer.rows.iter().map(|row| row.id().0).collect(), answer.total))
-    }
-
-    fn learned(lists: &Lists, query: &ListQuery, scope: &Scope, rows: &[Arc<Row>], total: u64) {
-        let count = Count { total, ..Count::of(rows) };
-        let reading = lists.begin();
-        lists.learn(&reading, (query, scope), rows, Some(count)).expect("the total is told");
-    }
-
-    #[test]
-    fn a_window_follows_what_it_can_know_and_is_forgotten_else() {
-        let lists = Lists::new(100);
-        let (first, second, all) = (window(0, 2), window(2, 2), scope(None));
-        learned(&lists, &first, &all, &[row(10), row(20)], 4);
-        learned(&lists, &second, &all, &[row(30), row(40)], 4);
-        lists.publish(came(row(50)));
-        assert_eq!(numbers(lists.get(&second, &all)), Some((vec![30, 40], 5)), "it came behind both");
-        lists.publish(came(row(35)));
-        assert_eq!(numbers(lists.get(&second, &all)), Some((vec![30, 35], 6)));
-        lists.publish(came(row(15)));
-        assert_eq!(numbers(lists.get(&first, &all)), Some((vec![10, 15], 7)));
-        assert!(lists.get(&second, &all).is_none() && lists.counts(&second, &all), "what moves into it is not known");
-        lists.publish(gone(row(15)));
-        assert!(lists.get(&first, &all).is_none() && lists.counts(&first, &all), "nor what comes from behind");
-    }
-
-    #[test]
-    fn a_list_that_changed_while_it_was_read_is_answered_as_it_is_now() {
-        let lists = Lists::new(100);
-        let (query, all) = (window(0, 9), scope(None));
-        let reading = lists.begin();
-        lists.publish(came(row(3)));
-        lists.publish(gone(row(1)));
-        let read = [row(1), row(2)];
-        let answer = lists.learn(&reading, (&query, &all), &read, Some(Count::of(&read)));
-        assert_eq!(numbers(answer), Some((vec![2, 3], 2)));
-        drop(reading);
-        assert!(lists.inner().recent.is_empty(), "nobody reads");
-        // More than is remembered: the answer is of its own moment, and not kept.
-        let late = Lists::new(100);
-        let reading = late.begin();
-        (0..=RECENT as i64).for_each(|number| late.publish(came(row(number + 10))));
-        let answer = late.learn(&reading, (&query, &all), &read, Some(Count::of(&read)));
-        assert_eq!(numbers(answer), Some((vec![1, 2], 2)));
-        assert!(late.get(&query, &all).is_none() && late.inner().recent.len() <= RECENT);
-    }
-
-    #[test]
-    fn what_leaves_by_its_age_ends_an_answer_in_its_time() {
-        let lists = Lists::new(100);
-        let query = window(0, 9);
-        let rows = [ended(&row(1), 100), row(2)];
-        learned(&lists, &query, &scope(Some(50)), &rows, 2);
-        for (from, kept) in [(50, true), (100, true), (101, false), (49, false)] {
-            assert_eq!(lists.get(&query, &scope(Some(from))).is_some(), kept, "from {from}");
-        }
-        assert!(lists.get(&query, &scope(None)).is_none());
-        let moved = Moved::of(Some(row(2)), Some(ended(&row(2), 70)));
-        lists.publish(moved.into_iter().collect());
-        assert!(lists.get(&query, &scope(Some(70))).is_some() && lists.get(&query, &scope(Some(71))).is_none());
-    }
-
-    #[test]
-    fn no_more_is_kept_than_is_allowed_and_asked_for() {
-        let lists = Lists::new(40);
-        let all = scope(None);
-        for from in 0..20 {
-            learned(&lists, &window(from, 4), &all, &[row(1), row(2), row(3), row(4)], 4);
-            lists.get(&window(0, 4), &all).expect("it is asked for all the time");
-        }
-        let kept = (0..20).filter(|from| lists.get(&window(*from, 4), &all).is_some());
-        assert_eq!(kept.collect::<Vec<_>>(), [0, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
-        let large: Vec<_> = (0..30).map(row).collect();
-        learned(&lists, &window(0, 50), &all, &large, 30);
-        assert!(lists.get(&window(0, 50), &all).is_none() && lists.get(&window(0, 4), &all).is_some());
-        for number in 0..=QUESTIONS as u64 {
-            let filter = Filter { name: Some(number.to_string()), ..Filter::default() };
-            learned(&lists, &ListQuery { filter, ..window(0, 4) }, &all, &[], 0);
-        }
-        assert_eq!(lists.inner().questions.len(), QUESTIONS);
-        (0..=IDLE as i64 + 1).for_each(|number| lists.publish(came(row(number))));
-        assert!(lists.inner().questions.is_empty(), "nobody has asked for long");
-    }
-}
+mod tests;

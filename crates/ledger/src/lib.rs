@@ -1,7 +1,8 @@
 //! The ledger: the only durable state of the proxy, behind [`batchlingua_core::Ledger`].
 //!
 //! Three engines, one behaviour. What a submit may become, when a batch may be shown and why a state never goes backwards is written once, in
-//! `rules` and `view`, over the few things that an engine can do inside one transaction (`table`). [`open`] picks the engine by the URL:
+//! `rules` and `view`, over the few things that an engine can do inside one transaction (`table`); what memory answers and what a store is asked,
+//! once for those that have a store (`port`). [`open`] picks the engine by the URL:
 //! SQLite for one process, PostgreSQL for several, memory for tests. One suite runs over all (`tests/suite`).
 //!
 //! Secrets are masked before an engine sees them (`masked`), so no engine can forget it.
@@ -14,6 +15,7 @@ mod error;
 mod kept;
 mod masked;
 mod memory;
+mod port;
 mod postgres;
 mod row;
 mod rules;
@@ -26,7 +28,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use batchlingua_core::{Clock, Ledger, SystemClock};
 
-pub use archive::{Archive, Settled};
+pub use archive::Archive;
 pub use error::LedgerError;
 
 /// How many rows [`Options::cache_entries`] keeps in memory unless it is told otherwise. A row takes a few KiB.

@@ -10,14 +10,15 @@ use std::{
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    BackendName, BatchRef, Bound, DialectName, Entry, Health, Holder, Intended, KeptLog, Lease, Ledger, ListQuery,
-    Millis, NativeIdentity, NewIntent, Observation, Page, Result, Retention, RowId, Scope, Uuid, Verdict,
+    BackendName, BatchRef, Bound, ByHand, DialectName, Entry, Expired, Health, Holder, Intended, KeptLog, Lease,
+    Ledger, ListQuery, Millis, NativeIdentity, NewIntent, Observation, Overruled, Page, Result, Retention, RowId,
+    Scope, Uuid, Verdict,
 };
 
 use crate::{
     LedgerError, Options,
     row::{Id, Row},
-    rules::{Draft, Rules},
+    rules::{Draft, Rules, overruled},
     table::Table,
     view,
 };
@@ -61,6 +62,10 @@ impl Ledger for MemoryLedger {
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry> {
         Ok(self.rules.settle(&mut *self.store(), lease, &verdict)?)
+    }
+
+    async fn overrule(&self, row: RowId, said: &ByHand) -> Result<Overruled> {
+        overruled(self.rules.overrule(&mut *self.store(), row, said))
     }
 
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {
@@ -107,6 +112,10 @@ impl Ledger for MemoryLedger {
         Ok(entries(seen.iter().filter_map(|seen| store.rows.get(&seen.row))))
     }
 
+    async fn miss(&self, row: RowId) -> Result<Option<Entry>> {
+        Ok(self.rules.miss(&mut *self.store(), row)?)
+    }
+
     async fn ask_cancel(&self, rows: &[RowId]) -> Result<Vec<Entry>> {
         let mut store = self.store();
         self.rules.ask_cancel(&mut *store, rows)?;
@@ -137,14 +146,15 @@ impl Ledger for MemoryLedger {
         Ok(self.rules.hide(&mut *self.store(), rows, from)?)
     }
 
-    async fn expire(&self, keep: &Retention) -> Result<u64> {
-        let mut dropped = 0;
-        loop {
-            match self.rules.expire(&mut *self.store(), keep.ended_before, keep.limit.max(1))? {
-                0 => return Ok(dropped),
-                some => dropped += some as u64,
-            }
-        }
+    async fn expire(&self, keep: &Retention) -> Result<Expired> {
+        let mut store = self.store();
+        let mut dropped = self.rules.expire(&mut *store, keep.ended_before, usize::MAX)? as u64;
+        let full = keep.room.filter(|room| store.rows.len() as u64 >= room.rows);
+        let Some(room) = full else { return Ok(Expired { dropped, kept_from: None }) };
+        let excess = usize::try_from(store.rows.len() as u64 - room.rows).unwrap_or(usize::MAX);
+        dropped += self.rules.expire(&mut *store, room.ended_before, excess)? as u64;
+        let first_end = store.rows.values().filter_map(|row| row.batch().times.ended).min();
+        Ok(Expired { dropped, kept_from: Some(room.kept_from(first_end)) })
     }
 
     async fn dump(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Entry>> {
@@ -219,8 +229,10 @@ impl Table for Store {
     }
 
     fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError> {
-        let over = |row: &&Arc<Row>| row.batch().times.ended.is_some_and(|ended| ended < end);
-        Ok(self.rows.values().filter(over).take(limit).map(|row| row.id()).collect())
+        let ended = |row: &Arc<Row>| Some((row.batch().times.ended.filter(|ended| *ended < end)?, row.id()));
+        let mut over: Vec<(Millis, RowId)> = self.rows.values().filter_map(ended).collect();
+        over.sort_unstable();
+        Ok(over.into_iter().take(limit).map(|(_, row)| row).collect())
     }
 
     fn next_ordinal(&mut self) -> Result<u32, LedgerError> {

@@ -59,6 +59,7 @@ impl Row {
                     new.unmapped.iter().filter(|fate| fate.is_lost()).map(ToString::to_string).collect(),
                 ),
                 refusal: None,
+                missing: None,
             },
             revision: 1,
             listener: Some(new.listener.clone()),
@@ -100,6 +101,7 @@ impl Row {
                 batch: Arc::new(batch),
                 unmapped: Arc::default(),
                 refusal: None,
+                missing: None,
             },
             revision: 1,
             listener: None,
@@ -126,6 +128,13 @@ impl Row {
 
     pub(crate) fn standing(&self) -> Standing {
         Standing { attempt: self.batch().attempt, state: self.batch().state }
+    }
+
+    /// The ids that its own columns tell. It may have others, which it was known by before, and may have lost some of these.
+    pub(crate) fn own_ids(&self) -> impl Iterator<Item = Id> + use<> {
+        let BatchId { uuid, ordinal, native } = &self.batch().id;
+        let native = native.as_ref().map(|native| Id::Native(self.entry.backend.clone(), native.clone()));
+        [Id::Uuid(*uuid), Id::Ordinal(*ordinal)].into_iter().chain(native)
     }
 
     pub(crate) fn has_native(&self, text: &str) -> bool {

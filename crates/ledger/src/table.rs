@@ -45,10 +45,10 @@ pub(crate) trait Table {
     /// From now on that is the newest row that there is.
     fn begin_epoch(&mut self, backend: &BackendName) -> Result<(), LedgerError>;
 
-    /// Rows that ended before that.
+    /// Rows that ended before that, those that ended first before others.
     fn ended_before(&mut self, end: Millis, limit: usize) -> Result<Vec<RowId>, LedgerError>;
 
-    /// One more than the greatest ordinal that was ever made here; 0 if none was, which may itself be the first.
+    /// One more than the greatest ordinal that was ever made here, or greater after a crash; 0 if none was, which may itself be the first.
     fn next_ordinal(&mut self) -> Result<u32, LedgerError>;
 
     /// Remembers it.

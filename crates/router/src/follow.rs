@@ -4,8 +4,15 @@
 //! whether a client asks for them or not: that is how a live one that its backend has lost is noticed. It is called unknown only after
 //! `unknown_after`, and only if the backend shows other batches that are known here meanwhile; one that shows none may have lost its memory
 //! and get it back, and is treated like one that gives no answer for as long as such a one is answered for.
+//!
+//! Since when it is missed is kept with its row, so that a proxy that is restarted often comes to an end as well. But what a past life has missed
+//! is no reason by itself: the backend, or this proxy, may have been away since. So each life looks again, over a part of that time, and the
+//! others must have been shown to it meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use batchlingua_core::{
     App, BatchState, Context, Detail, Entry, Error, ErrorKind, Filter, ListQuery, Millis, Observation, Order, Result,
@@ -26,6 +33,8 @@ use crate::{
 };
 
 pub(crate) const BACKGROUND_CALL: Duration = Duration::from_secs(30);
+/// The part of `unknown_after` over which each life looks by itself.
+const OWN_LOOKS: u32 = 10;
 /// How often live batches that no walk has shown are looked at one by one.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How long a list waits for a walk before it shows what is known.
@@ -40,6 +49,14 @@ const MISSED: &str = "the backend does not show this batch any more; its end was
 pub(crate) struct Walks {
     asked: Notify,
     last: watch::Sender<Walked>,
+    failing: Mutex<Option<Failing>>,
+}
+
+/// Walks that fail one after the other.
+struct Failing {
+    since: Instant,
+    /// As it was last said in the log.
+    cause: String,
 }
 
 #[derive(Clone, Copy)]
@@ -53,7 +70,7 @@ enum Walked {
 
 impl Default for Walks {
     fn default() -> Self {
-        Self { asked: Notify::new(), last: watch::Sender::new(Walked::Never) }
+        Self { asked: Notify::new(), last: watch::Sender::new(Walked::Never), failing: Mutex::default() }
     }
 }
 
@@ -146,7 +163,7 @@ async fn listen(gateway: &Arc<Gateway>, stack: &Arc<Stack>, changes: batchlingua
             tokio::select! {
                 () = gateway.stop.cancelled() => return,
                 seen = changes.next() => match seen {
-                    Some(seen) => take_in(gateway, stack, seen, None).await,
+                    Some(seen) => take_in(gateway, stack, seen).await,
                     None => return,
                 },
                 () = &mut tick => break,
@@ -177,12 +194,27 @@ pub(crate) async fn freshen(gateway: &Arc<Gateway>, ctx: &Context) {
     }
 }
 
-/// Whether it came to its end.
+/// Whether it came to its end. Why it did not is said once, and not with every sweep.
 async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>) -> bool {
-    walk::walk(gateway, stack, Extent::All).await.unwrap_or_else(|error| {
-        tracing::warn!(backend = %stack.name(), cause = error.detail(), "the backend cannot be walked");
-        false
-    })
+    let walked = walk::walk(gateway, stack, Extent::All).await;
+    let mut failing = stack.walks.failing.lock().unwrap_or_else(PoisonError::into_inner);
+    match walked {
+        Ok(to_the_end) => {
+            if let Some(Failing { since, .. }) = failing.take() {
+                tracing::info!(backend = %stack.name(), after_s = since.elapsed().as_secs(), "the backend can be walked again");
+            }
+            to_the_end
+        }
+        Err(error) => {
+            let cause = error.detail();
+            if failing.as_ref().is_none_or(|failing| failing.cause != cause) {
+                tracing::warn!(backend = %stack.name(), cause, "the backend cannot be walked");
+                let since = failing.take().map_or_else(Instant::now, |failing| failing.since);
+                *failing = Some(Failing { since, cause });
+            }
+            false
+        }
+    }
 }
 
 /// Looks at live batches that were not seen since then, one by one.
@@ -231,9 +263,10 @@ pub(crate) async fn not_seen(gateway: &Arc<Gateway>, entry: &Entry, error: Error
         return Ok((entry.clone(), None));
     }
     let since = gateway.sightings.missing(entry.row, now);
-    let missing = span(since, now);
-    let shows_others = stack.shows_since(since);
-    if missing < limits.unknown_after || !(shows_others || missing >= limits.stale_for) {
+    let here = span(since, now);
+    let missing = span(missing_since(gateway, entry).await.unwrap_or(since), now);
+    let beside_others = here >= limits.unknown_after / OWN_LOOKS && stack.shows_since(since);
+    if missing < limits.unknown_after || !(beside_others || here >= limits.stale_for) {
         return Ok((entry.clone(), Some(age)));
     }
     tracing::warn!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "the backend does not show a batch whose end was not seen");
@@ -250,4 +283,19 @@ pub(crate) async fn not_seen(gateway: &Arc<Gateway>, entry: &Entry, error: Error
     let unknown = view::write(gateway, entry, unknown).await?;
     gateway.sightings.forget(entry.row);
     Ok((unknown, None))
+}
+
+/// Since when the ledger has it that the batch is missed; from now on, if it had not. `None`: it cannot say, or the batch is none that is waited for.
+async fn missing_since(gateway: &Gateway, entry: &Entry) -> Option<Millis> {
+    // A failure that may come back to life is waited for by this process alone.
+    if entry.missing.is_some() || entry.batch.state.is_end() {
+        return entry.missing;
+    }
+    match gateway.ledger.miss(entry.row).await {
+        Ok(row) => row?.missing,
+        Err(error) => {
+            tracing::debug!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "that a batch is missed cannot be written");
+            None
+        }
+    }
 }

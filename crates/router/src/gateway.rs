@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -119,6 +119,8 @@ pub struct Limits {
     pub list_for: HashMap<DialectName, Duration>,
     /// How long ended batches are kept at all.
     pub keep_for: Duration,
+    /// How many batches are kept, where that is bounded: of those that have ended, the ones that ended last.
+    pub max_rows: Option<u64>,
     /// How long a backend that cannot be reached is answered for from what was last seen.
     pub stale_for: Duration,
     /// How long a batch that its backend does not show any more is asked for again.
@@ -147,6 +149,7 @@ impl Default for Limits {
             max_in_flight: 1024,
             list_for: list_for.map(|(name, span)| (name.into(), span)).into(),
             keep_for: Duration::from_secs(30 * 86_400),
+            max_rows: None,
             stale_for: Duration::from_secs(600),
             unknown_after: Duration::from_secs(120),
             sweep: Duration::from_secs(10),
@@ -184,6 +187,8 @@ pub struct Gateway {
     pub(crate) changed: broadcast::Sender<RowId>,
     /// How many changes there were.
     changes: AtomicU64,
+    /// What ended before this found no room in the ledger when that was last looked at.
+    full_from: AtomicI64,
     /// When which batch was last seen.
     pub(crate) sightings: Sightings,
     /// What walks have seen beyond the rows.
@@ -226,6 +231,7 @@ impl Gateway {
             stop: CancellationToken::new(),
             changed: broadcast::channel(1024).0,
             changes: AtomicU64::new(0),
+            full_from: AtomicI64::new(i64::MIN),
             sightings: Sightings::default(),
             shown: Shown::default(),
             ending: Ending::default(),
@@ -424,6 +430,16 @@ impl Gateway {
     /// What this proxy itself can see: all that runs on these backends.
     pub(crate) fn own_scope(&self, backends: Option<Vec<BackendName>>) -> Scope {
         Scope { dialect: DialectName::from("none"), backends, projects: None, unscoped: true, ended_from: None }
+    }
+
+    /// What ended before this is not kept, so no walk takes it up.
+    pub(crate) fn kept_from(&self) -> Millis {
+        self.clock.now().minus(self.limits.keep_for).max(Millis(self.full_from.load(Ordering::Relaxed)))
+    }
+
+    /// Says whether the ledger is full, and what has no room in it then.
+    pub(crate) fn keep_from(&self, full_from: Option<Millis>) {
+        self.full_from.store(full_from.map_or(i64::MIN, |from| from.0), Ordering::Relaxed);
     }
 
     /// Tells whoever waits that a row has changed.

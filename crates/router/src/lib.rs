@@ -13,6 +13,7 @@ mod access;
 mod answer;
 mod anyone;
 mod body;
+mod by_hand;
 mod chores;
 mod circuit;
 mod control;
@@ -44,6 +45,7 @@ mod walk;
 
 pub use access::Access;
 pub use anyone::Anyone;
+pub use by_hand::NotSettled;
 pub use circuit::{CircuitLimits, CircuitState};
 pub use explain::{Asked, Explanation, Row, Taken, Told, Upstream, Verdict};
 pub use gateway::{BackendSlot, BackendView, Gateway, GatewayParts, Limits};

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
     App, BatchId, BatchRef, Context, Entry, Error, ErrorKind, KeptLog, Lines, Log, LogQuery, LogSource, Missing,
-    NativeId, Notes, Observation, Outcome, Phase, Reply, Result,
+    NativeId, Notes, Observation, Outcome, Phase, Reply, Result, Revival,
 };
 
 use crate::{Gateway, stack::Stack, view};
@@ -95,7 +95,7 @@ pub(crate) async fn keep(gateway: &Gateway, ctx: &Context, stack: &Stack, entry:
         row: entry.row,
         state: entry.batch.state,
         attempt: None,
-        revival: stack.can().revival,
+        revival: Revival::Never,
         times: entry.batch.times,
         app: App::default(),
         diagnostic: None,

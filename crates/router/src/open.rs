@@ -105,6 +105,11 @@ impl OpenIntents {
         known.get(&lease.row).map(|open| *locked(&open.lease) = lease.clone()).is_some()
     }
 
+    /// A person has settled it: whoever works on it will see that, and is no longer waited for.
+    pub(crate) fn is_settled(&self, row: RowId) {
+        locked(&self.known).remove(&row);
+    }
+
     /// There is no more to be claimed for now.
     pub(crate) fn all_claimed(&self) {
         self.is_whole.send_if_modified(|is_whole| !std::mem::replace(is_whole, true));

@@ -7,10 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Batch, BatchId, BatchRef, Capabilities, Detail, Entry, Error, ErrorKind, Lease, NativeId, Phase, Result, Sighting,
-    Sought, Verdict,
+    Batch, BatchId, BatchRef, Capabilities, Detail, Entry, Error, ErrorKind, Lease, NativeId, Phase, Result, RowId,
+    Sighting, Sought, Verdict,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::broadcast::Receiver,
+    time::{Instant, sleep},
+};
 
 use crate::{
     Gateway,
@@ -40,8 +43,10 @@ pub(crate) enum Resolution {
     Accepted(Entry, Arc<Batch<BatchId>>),
     /// It did not go through, for this reason.
     Not(Error),
-    /// It cannot be told, or not now: the proxy is stopping.
+    /// It cannot be told now: the proxy is stopping, or the ledger cannot be written.
     Open,
+    /// Its backend will never tell: a person has to look.
+    CannotTell,
 }
 
 /// Settles, once. A lease that was renewed under it is no failure.
@@ -60,6 +65,7 @@ pub(crate) async fn settle(
                 return Ok(now);
             }
             Err(_) if held.is_renewed(&lease).await => {}
+            Err(error) if settled_meanwhile(gateway, entry).await.is_some() => return Err(error),
             Err(error) => {
                 tracing::error!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "the outcome of a submit cannot be written");
                 return Err(error);
@@ -107,10 +113,13 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
         Phase::Intended | Phase::Sending | Phase::Accepted | Phase::Refused | Phase::Failed => Duration::ZERO,
     };
     let waited = || before + began.elapsed();
+    // Before the first look at the row, so that what a person says is not missed.
+    let mut changed = gateway.changed.subscribe();
     loop {
         let ctx = gateway.own_context(LOOK);
         let look = tokio::select! {
             () = gateway.stop.cancelled() => return Resolution::Open,
+            Some(told) = settled_within(gateway, &mut changed, entry, LOOK) => return told,
             look = stack.look_up(&ctx, &sought) => look,
         };
         let not = match look {
@@ -139,7 +148,7 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
             }
             Ok(Sighting::CannotTell) => {
                 tracing::error!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, "nobody can tell whether this submit went through");
-                return Resolution::Open;
+                return Resolution::CannotTell;
             }
             Err(error) => {
                 tracing::warn!(batch.id = %entry.batch.id.uuid, backend = %entry.backend, cause = error.detail(), "a look-up failed; trying again");
@@ -149,10 +158,12 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
         if let Some(error) = not {
             return match settle_for_sure(gateway, entry, held, || refused(&error)).await {
                 Ok(_) => Resolution::Not(error),
-                Err(_) => Resolution::Open,
+                Err(_) => settled_meanwhile(gateway, entry).await.unwrap_or(Resolution::Open),
             };
         }
-        gateway.pause(pause).await;
+        if let Some(told) = settled_within(gateway, &mut changed, entry, pause).await {
+            return told;
+        }
         pause = longer(pause);
     }
 }
@@ -160,10 +171,12 @@ pub(crate) async fn resolve(gateway: &Arc<Gateway>, stack: &Stack, entry: &Entry
 /// Whether absence is believed by now.
 fn absence(can: &Capabilities, waited: Duration, looks: u32, others_seen: bool) -> Option<Error> {
     let settled = can.settle.is_zero() || (looks >= NEGATIVE_LOOKS && waited >= can.settle);
-    (settled && others_seen).then(|| {
-        let kind = ErrorKind::BackendUnavailable { retry_after: SUBMIT_AGAIN };
-        Error::new(kind, "the batch never reached its backend; it may be submitted again")
-    })
+    (settled && others_seen).then(never_reached)
+}
+
+fn never_reached() -> Error {
+    let kind = ErrorKind::BackendUnavailable { retry_after: SUBMIT_AGAIN };
+    Error::new(kind, "the batch never reached its backend; it may be submitted again")
 }
 
 /// The backend has it.
@@ -174,7 +187,44 @@ async fn found(gateway: &Gateway, stack: &Stack, entry: &Entry, held: &Held<'_>,
             let shown = merge(&row, batch);
             Resolution::Accepted(row, shown)
         }
-        Err(_) => Resolution::Open,
+        Err(_) => settled_meanwhile(gateway, entry).await.unwrap_or(Resolution::Open),
+    }
+}
+
+/// What a person makes of it within this time, here or by another process on the same ledger, which tells nobody here. `None`: nothing.
+async fn settled_within(
+    gateway: &Gateway,
+    changed: &mut Receiver<RowId>,
+    entry: &Entry,
+    span: Duration,
+) -> Option<Resolution> {
+    let until = Instant::now() + span;
+    while gateway.until_changed(changed, entry.row, until).await {
+        if let Some(told) = settled_meanwhile(gateway, entry).await {
+            return Some(told);
+        }
+    }
+    settled_meanwhile(gateway, entry).await
+}
+
+/// What a person has made of it meanwhile. `None`: it is open still, or the ledger cannot say.
+async fn settled_meanwhile(gateway: &Gateway, entry: &Entry) -> Option<Resolution> {
+    let known = gateway.ledger.find(&BatchRef::Uuid(entry.marker.uuid), &gateway.own_scope(None)).await.ok()?;
+    match known {
+        Some(row) if row.row == entry.row => (!row.phase.is_open()).then(|| {
+            let shown = row.batch.clone();
+            Resolution::Accepted(row, shown)
+        }),
+        // One that did not go through is found by nobody any more.
+        Some(_) | None => {
+            let row = gateway.row(entry.row).await.ok()?.filter(|row| !row.phase.is_open())?;
+            Some(Resolution::Not(match row.phase {
+                Phase::Failed => never_reached(),
+                Phase::Intended | Phase::Sending | Phase::Ambiguous | Phase::Accepted | Phase::Refused => {
+                    refusal_of(&row)
+                }
+            }))
+        }
     }
 }
 
@@ -259,15 +309,31 @@ async fn take_over(gateway: Arc<Gateway>, entry: Entry, lease: Lease) {
         Ok(stack) => match resolve(&gateway, stack, &entry, &held).await {
             Resolution::Accepted(row, _) => return catch_up(&gateway, stack, &row).await,
             Resolution::Not(_) => return,
-            Resolution::Open => {}
+            Resolution::Open | Resolution::CannotTell => {}
         },
         Err(error) => {
             tracing::error!(batch.id = %entry.batch.id.uuid, cause = error.detail(), "an open submit has no backend")
         }
     }
-    // It stays open until a person settles it. Held, so that it is not claimed and told anew with every lease.
+    left_to_people(&gateway, &entry, &held).await;
+}
+
+/// It stays open until a person settles it. Held, so that it is not claimed and told anew with every lease.
+async fn left_to_people(gateway: &Gateway, entry: &Entry, held: &Held<'_>) {
     held.is_now(Whereabouts::LeftToPeople);
-    until_settled(&gateway, &entry).await;
+    until_settled(gateway, entry).await;
+}
+
+/// The same of a submit whose client has its answer; a proxy that stops does not wait for it.
+pub(crate) fn leave_to_people(gateway: &Arc<Gateway>, entry: &Entry, held: Held<'_>) {
+    let lease = held.lease();
+    drop(held);
+    gateway.open.has(entry, &lease);
+    let (gateway, entry) = (gateway.clone(), entry.clone());
+    tokio::spawn(async move {
+        let held = gateway.open.hold(entry.clone(), lease);
+        left_to_people(&gateway, &entry, &held).await;
+    });
 }
 
 /// Until a person has settled it, here or by another process on the same ledger, which tells nobody here; or until the proxy stops.

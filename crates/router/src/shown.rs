@@ -137,6 +137,7 @@ mod tests {
             batch: Arc::new(Batch::new(id, BatchState::Running, Arc::default())),
             unmapped: Arc::default(),
             refusal: None,
+            missing: None,
         }
     }
 

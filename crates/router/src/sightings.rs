@@ -2,7 +2,7 @@
 //!
 //! The ledger says how a batch stands, not when somebody last looked: a job that has run for a day without a change was still seen a moment
 //! ago, and only that moment tells how old an answer from the ledger is. Forgetting an entry is harmless: an answer is called older than
-//! it is, and the wait before a missing batch is called unknown begins anew.
+//! it is, and a missing batch is looked for a little longer before it is called unknown: since when it has been missing is in the ledger.
 
 use std::{
     num::NonZeroUsize,
@@ -42,7 +42,7 @@ impl Sightings {
         self.rows().put(row, Sight { seen: Some(now), missing: None });
     }
 
-    /// The backend does not show the batch; since when that is so.
+    /// The backend does not show the batch; since when that is so for this process.
     pub(crate) fn missing(&self, row: RowId, now: Millis) -> Millis {
         let mut rows = self.rows();
         *rows.get_or_insert_mut(row, Sight::default).missing.get_or_insert(now)

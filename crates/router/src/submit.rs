@@ -48,10 +48,16 @@ struct Wish {
 /// The outcome of a send as its client gets it: nobody knows is an outcome too.
 type Sent = Result<Arc<Batch<BatchId>>>;
 
+/// A submit whose task has been made.
+struct Pending {
+    begun: oneshot::Receiver<Result<Begun>>,
+    outcome: oneshot::Receiver<Sent>,
+}
+
 /// What came of writing the intent.
 enum Begun {
-    /// It is being sent; the outcome comes.
-    Sending(BatchId, oneshot::Receiver<Sent>),
+    /// It is being sent, and is found under this id.
+    Sending(BatchId),
     /// An earlier submit stands in its place, or in its way.
     Not(Intended),
 }
@@ -80,26 +86,24 @@ pub(crate) async fn submit(
     let patience = patience(gateway, ctx);
     let mut seen_over = None;
     let result = loop {
-        let begun = match gateway.come_in() {
-            Ok(_token) => intend(gateway, &wish).await,
+        let begun = match gateway.come_in().map(|_token| begin(gateway, wish.clone())) {
+            Ok(pending) => pending.come(patience).await,
             Err(error) => Err(error),
         };
         break match begun {
-            Ok(Begun::Sending(id, outcome)) => {
-                let unmapped = wish.told().to_vec();
-                drop(wish);
-                // The task writes the audit when it knows the outcome, whether this client is still there or not.
-                return wait(id, patience, outcome, Notes { unmapped, stale_seconds: None, backend: Some(backend) })
-                    .await;
+            // The task writes the audit when it knows the outcome, whether this client is still there or not.
+            Ok(Come::Sent(sent)) => {
+                let notes = Notes { unmapped: wish.told().to_vec(), stale_seconds: None, backend: Some(backend) };
+                return Ok(Reply { outcome: Outcome::Submitted { batch: sent?, replayed: false }, notes });
             }
-            Ok(Begun::Not(Intended::InFlight(entry))) => {
+            Ok(Come::Not(Intended::InFlight(entry))) => {
                 // The first submit with this key is on its way: its outcome is this one's too, if it comes in time.
                 if gateway.until_changed(&mut changed, entry.row, patience).await {
                     continue;
                 }
                 Err(key_in_flight())
             }
-            Ok(Begun::Not(Intended::Answered(entry))) => {
+            Ok(Come::Not(Intended::Answered(entry))) => {
                 let answer = again(gateway, ctx, &entry).await;
                 // It was thought to live, and has been seen to be over just now: this submit is no repetition.
                 if wish.is_deduped() && is_over(&answer) && seen_over.replace(entry.row) != Some(entry.row) {
@@ -107,7 +111,7 @@ pub(crate) async fn submit(
                 }
                 answer
             }
-            Ok(Begun::Not(intended)) => Err(refusal(intended, name.as_deref())),
+            Ok(Come::Not(intended)) => Err(refusal(intended, name.as_deref())),
             Err(error) => Err(error),
         };
     };
@@ -260,36 +264,42 @@ fn patience(gateway: &Gateway, ctx: &Context) -> Instant {
 }
 
 /// Writes the intent, and sends it if it is the first, in a task that no client can cancel.
-async fn intend(gateway: &Arc<Gateway>, wish: &Arc<Wish>) -> Result<Begun> {
-    let (begin, begun) = oneshot::channel();
-    let (gateway, wish) = (gateway.clone(), wish.clone());
+fn begin(gateway: &Arc<Gateway>, wish: Arc<Wish>) -> Pending {
+    let ((begin, begun), (answer, outcome)) = (oneshot::channel(), oneshot::channel());
+    let gateway = gateway.clone();
     gateway.tasks.clone().spawn(async move {
+        // A client that is gone, here or below, finds its outcome in the ledger.
         match gateway.ledger.intend(wish.new.clone()).await {
             Ok(Intended::Fresh(entry, lease)) => {
-                let (answer, outcome) = oneshot::channel();
-                // A client that is gone, here or below, finds its outcome in the ledger.
-                let _ = begin.send(Ok(Begun::Sending(entry.batch.id.clone(), outcome)));
+                let _ = begin.send(Ok(Begun::Sending(entry.batch.id.clone())));
                 send(&gateway, wish, &entry, lease, answer).await;
             }
             Ok(intended) => _ = begin.send(Ok(Begun::Not(intended))),
             Err(error) => _ = begin.send(Err(error)),
         }
     });
-    begun.await.map_err(Error::internal)?
+    Pending { begun, outcome }
 }
 
-async fn wait(
-    id: BatchId,
-    patience: Instant,
-    outcome: oneshot::Receiver<Sent>,
-    notes: Notes,
-) -> Result<Reply<BatchId>> {
-    let sent = match tokio::time::timeout_at(patience, outcome).await {
-        Ok(Ok(sent)) => sent,
-        // Too long, or the task is gone with the runtime: it is found under its id.
-        Ok(Err(_)) | Err(_) => Err(ambiguous(id)),
-    };
-    Ok(Reply { outcome: Outcome::Submitted { batch: sent?, replayed: false }, notes })
+/// What a client is told of a submit.
+enum Come {
+    Sent(Sent),
+    /// An earlier submit stands in its place, or in its way.
+    Not(Intended),
+}
+
+impl Pending {
+    /// Waits for the outcome alone, so that who waits is woken once. That the intent is written has to be known only where there is no outcome:
+    /// nothing is sent, it takes too long, or the task is gone with the runtime.
+    async fn come(self, patience: Instant) -> Result<Come> {
+        if let Ok(Ok(sent)) = tokio::time::timeout_at(patience, self.outcome).await {
+            return Ok(Come::Sent(sent));
+        }
+        Ok(match self.begun.await.map_err(Error::internal)?? {
+            Begun::Sending(id) => Come::Sent(Err(ambiguous(id))),
+            Begun::Not(intended) => Come::Not(intended),
+        })
+    }
 }
 
 fn ambiguous(id: BatchId) -> Error {
@@ -327,6 +337,10 @@ async fn send(gateway: &Arc<Gateway>, wish: Arc<Wish>, entry: &Entry, lease: Lea
         }
         Ok(Attempt::Not(error)) => tell(Err(error)),
         Ok(Attempt::Open) => tell(Err(ambiguous(entry.batch.id.clone()))),
+        Ok(Attempt::CannotTell) => {
+            tell(Err(ambiguous(entry.batch.id.clone())));
+            settle::leave_to_people(gateway, entry, held);
+        }
         // It did not go through, and that is sure: the client need not wait until it can be written down.
         Err((error, verdict)) => {
             let written = settle::settle(gateway, entry, &held, &verdict).await;
@@ -344,6 +358,8 @@ enum Attempt {
     Not(Error),
     /// Nobody knows, or it cannot be written.
     Open,
+    /// Nobody will know unless a person looks.
+    CannotTell,
 }
 
 /// A definite failure, and the verdict that is still to be written of it.
@@ -396,6 +412,7 @@ async fn attempt(gateway: &Arc<Gateway>, wish: &Wish, entry: &Entry, held: &Held
                 Resolution::Accepted(row, shown) => Ok(Attempt::Accepted(row, shown)),
                 Resolution::Not(error) => Ok(Attempt::Not(error)),
                 Resolution::Open => Ok(Attempt::Open),
+                Resolution::CannotTell => Ok(Attempt::CannotTell),
             }
         }
     }

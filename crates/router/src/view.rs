@@ -358,7 +358,7 @@ pub(crate) async fn observe(
     seen: &Batch<NativeId>,
 ) -> Result<Entry> {
     saw(gateway, stack, entry);
-    if !is_news(&entry.batch, seen) {
+    if !is_news(entry, seen) {
         return Ok(entry.clone());
     }
     let observation = observation(ctx, stack, entry, seen).await;
@@ -376,10 +376,12 @@ pub(crate) fn saw(gateway: &Gateway, stack: &Stack, entry: &Entry) {
 }
 
 /// Whether the ledger may have something to write. It decides by itself; this only spares the usual poll the question.
-pub(crate) fn is_news(row: &Batch<BatchId>, seen: &Batch<NativeId>) -> bool {
+pub(crate) fn is_news(entry: &Entry, seen: &Batch<NativeId>) -> bool {
+    let row = &entry.batch;
     let App { id, url, driver_log_url } = &seen.app;
     let differs = |kept: &Option<String>, seen: &Option<String>| seen.is_some() && seen != kept;
-    seen.state != row.state
+    entry.missing.is_some()
+        || seen.state != row.state
         || seen.attempt != row.attempt
         || (row.times.started.is_none() && seen.times.started.is_some())
         || differs(&row.app.id, id)
@@ -388,16 +390,29 @@ pub(crate) fn is_news(row: &Batch<BatchId>, seen: &Batch<NativeId>) -> bool {
         || differs(&row.diagnostic, &seen.diagnostic)
 }
 
+/// Whether the batch is seen to have ended, and was not before.
+pub(crate) fn is_new_end(entry: &Entry, seen: &Batch<NativeId>) -> bool {
+    let was_over = entry.batch.state.is_end() && entry.batch.state != BatchState::Unknown;
+    seen.state.is_end() && !was_over
+}
+
+/// Whether a batch that had come to a halt, by a failure or by a pause, is seen to live.
+pub(crate) fn goes_on(entry: &Entry, seen: &Batch<NativeId>) -> bool {
+    matches!(entry.batch.state, BatchState::Failed | BatchState::Paused)
+        && !seen.state.is_end()
+        && seen.state != BatchState::Paused
+}
+
 /// What was seen, and with an end its log.
 pub(crate) async fn observation(ctx: &Context, stack: &Stack, entry: &Entry, seen: &Batch<NativeId>) -> Observation {
-    let was_over = entry.batch.state.is_end() && entry.batch.state != BatchState::Unknown;
-    let log = if seen.state.is_end() && !was_over { logs::last_page(ctx, stack, &seen.id).await } else { None };
+    let log = if is_new_end(entry, seen) { logs::last_page(ctx, stack, &seen.id).await } else { None };
     Observation {
         row: entry.row,
         state: seen.state,
         // A backend that does not count shows the first one for ever.
         attempt: (seen.attempt > 1).then_some(seen.attempt),
-        revival: stack.can().revival,
+        // Of a failure that others have seen meanwhile it is not known whether this was read after it.
+        revival: if entry.batch.state == BatchState::Failed { stack.can().revival } else { Revival::Never },
         times: seen.times,
         app: seen.app.clone(),
         diagnostic: seen.diagnostic.clone(),

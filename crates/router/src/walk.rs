@@ -3,11 +3,12 @@
 //! Batches that were submitted elsewhere get a row, changes are written, and what only the backend's own answer has is kept for lists. Where a
 //! backend's rows tell all that a look at one batch would ([`Backend::rows_tell`](batchlingua_core::Backend::rows_tell)), a walk is also a look at each
 //! of them: it answers those who wait for one (`rounds`), and refreshes what was seen before (`fresh`). An end is left to a look of its own: with it
-//! comes what is shown for good.
+//! comes what is shown for good, and its log is read, which may take longer than those who are polled can wait. So only a walk that goes to the end
+//! for its own sake writes ends.
 
 use std::{sync::Arc, time::Duration};
 
-use batchlingua_core::{Batch, BatchState, Bound, Entry, NativeId, NativeIdentity, Observation, Page, Result};
+use batchlingua_core::{Batch, BatchState, Bound, Entry, Millis, NativeId, NativeIdentity, Observation, Page, Result};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -38,25 +39,30 @@ pub(crate) struct Cost {
     pub(crate) time: Duration,
 }
 
-/// Walks one backend; whether the walk came to the backend's end.
+/// Walks one backend; whether the walk came to the backend's end and all that it saw is written.
 pub(crate) async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>, extent: Extent) -> Result<bool> {
     let mut unseen = stack.looks.watched();
     // Where nobody watches, all of it is what a round would take, for all that is known.
     let is_watched = !unseen.is_empty();
     let (began, mut cost, mut is_measured, mut after) = (Instant::now(), Cost::default(), false, None);
+    let mut is_all_written = true;
     loop {
-        let moment = stack.looks.moment();
+        let asked = (stack.looks.moment(), gateway.clock.now());
         let Page { rows, next, .. } = stack.scan(&gateway.own_context(BACKGROUND_CALL), after.clone()).await?;
         rows.iter().for_each(|row| _ = unseen.remove(&row.id));
         if !is_measured {
             cost = Cost { pages: cost.pages + 1, rows: cost.rows + rows.len() as u64, time: began.elapsed() };
             is_measured = is_watched && unseen.is_empty();
         }
-        take_in(gateway, stack, rows, Some(moment)).await;
+        let ends = take_in_but_ends(gateway, stack, rows, Some(asked)).await;
+        match extent {
+            Extent::All => _ = write(gateway, stack, ends).await,
+            Extent::Watched => is_all_written &= ends.is_empty(),
+        }
         let is_end = next.is_none();
         if is_end || (extent == Extent::Watched && unseen.is_empty()) {
             stack.rounds.cost_is(cost);
-            return Ok(is_end);
+            return Ok(is_end && is_all_written);
         }
         if next == after || gateway.stop.is_cancelled() {
             return Ok(false);
@@ -65,27 +71,37 @@ pub(crate) async fn walk(gateway: &Arc<Gateway>, stack: &Arc<Stack>, extent: Ext
     }
 }
 
-/// Binds and observes what was seen. Batches submitted elsewhere get a row here. `moment`: when it was asked for; what the backend tells by itself
-/// was asked for by nobody.
-pub(crate) async fn take_in(
+/// Binds and observes what the backend has told by itself.
+pub(crate) async fn take_in(gateway: &Arc<Gateway>, stack: &Arc<Stack>, seen: Vec<Batch<NativeId>>) {
+    let ends = take_in_but_ends(gateway, stack, seen, None).await;
+    write(gateway, stack, ends).await;
+}
+
+/// Binds what was seen, and observes it but for new ends, which are still to be written. Batches submitted elsewhere get a row here. `asked`: when
+/// it was asked for; what the backend tells by itself was asked for by nobody.
+async fn take_in_but_ends(
     gateway: &Arc<Gateway>,
     stack: &Arc<Stack>,
     seen: Vec<Batch<NativeId>>,
-    moment: Option<Moment>,
-) {
+    asked: Option<(Moment, Millis)>,
+) -> Vec<Sight> {
     let identities = identities(gateway, stack, seen);
     let bound = match gateway.ledger.bind(stack.name(), &identities).await {
         Ok(bound) => bound,
         Err(error) => {
             tracing::warn!(backend = %stack.name(), cause = error.detail(), "what a backend shows cannot be written");
-            return;
+            return Vec::new();
         }
     };
-    let (mut news, mut known) = (Vec::new(), Vec::new());
+    let (mut ends, mut news, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (bound, mut identity) in bound.into_iter().zip(identities) {
         let Bound::Row(entry) = bound else { continue };
         // It was read before somebody acted on the batch: what it says may be over.
-        if moment.is_some_and(|moment| stack.looks.is_spoiled(&identity.native, moment)) {
+        if asked.is_some_and(|(moment, _)| stack.looks.is_spoiled(&identity.native, moment)) {
+            continue;
+        }
+        // It was read before another look saw it come to a halt: it does not go on again.
+        if asked.is_some_and(|(_, at)| view::goes_on(&entry, &identity.batch) && entry.batch.times.modified >= at) {
             continue;
         }
         view::saw(gateway, stack, &entry);
@@ -95,23 +111,25 @@ pub(crate) async fn take_in(
         if let Some(extra) = Extra::of(&identity.batch).filter(|_| !stack.can().cheap_reads) {
             gateway.shown.keep(entry.row, extra);
         }
-        match view::is_news(&entry.batch, &identity.batch) {
-            true => news.push((entry, identity.batch)),
-            false => known.push((entry, identity.batch)),
-        }
+        let to = match view::is_news(&entry, &identity.batch) {
+            true if view::is_new_end(&entry, &identity.batch) => &mut ends,
+            true => &mut news,
+            false => &mut known,
+        };
+        to.push((entry, identity.batch));
     }
-    let moment = moment.filter(|_| stack.looks.are_shared());
+    let moment = asked.map(|(moment, _)| moment).filter(|_| stack.looks.are_shared());
     let show_all = |sights: Vec<Sight>| {
         let Some(moment) = moment else { return };
         sights.into_iter().for_each(|(entry, seen)| show(stack, moment, &entry, seen));
     };
-    // With an end its log is read, for which the others need not wait.
     show_all(known);
     show_all(write(gateway, stack, news).await);
+    ends
 }
 
 fn identities(gateway: &Gateway, stack: &Stack, seen: Vec<Batch<NativeId>>) -> Vec<NativeIdentity> {
-    let kept_from = gateway.clock.now().minus(gateway.limits.keep_for);
+    let kept_from = gateway.kept_from();
     let ids = stack.can().ids;
     let identity = |batch: Batch<NativeId>| {
         // A row that was dropped for its age must not come again with every walk.

@@ -1,16 +1,20 @@
 //! The admin listener: is it alive, is it ready, what has it counted. For operators and their tools, never for clients.
 //!
-//! It changes nothing and sends nothing, but it tells what runs here; so a web page is kept out by the same rules as on the other listeners. A probe or a
+//! It changes nothing but the outcome of a submit that a person settles (`settle`), and it tells what runs here; so a web page is kept out by the same rules as on the other listeners. A probe or a
 //! scraper names a pod by its IP address, which no file can know before: where the listener is bound to all addresses, any IP address is a
 //! good `Host`. A page can make a name of its own resolve to ours, but not an address.
+//!
+//! It is served from the first moment on, so that a probe is told why a proxy that waits for its ledger is alive and not ready.
+
+mod settle;
 
 use std::{
     convert::Infallible,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use batchlingua_core::{Health, Ledger};
@@ -33,6 +37,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 const EXPLAIN: &str = "/api/explain";
 const OPEN: &str = "/api/submits/open";
+const SETTLE: &str = "/api/submits/settle";
 const BACKENDS: &str = "/api/backends";
 
 /// The service of the admin listener.
@@ -40,14 +45,25 @@ const BACKENDS: &str = "/api/backends";
 pub struct Admin(Arc<Inner>);
 
 struct Inner {
-    gateway: Arc<Gateway>,
-    ledger: Arc<dyn Ledger>,
     metrics: Arc<Metrics>,
     access: Access,
-    any_ip: bool,
+    address: IpAddr,
     /// Of the listeners that clients use.
     stage: watch::Receiver<Stage>,
-    explaining: Explaining,
+    /// What the start waits for, and since when.
+    waits_for: Mutex<Option<(Instant, String)>>,
+    /// Once the proxy has begun.
+    running: OnceLock<Running>,
+}
+
+/// What there is to be asked once a proxy has begun.
+pub struct Running {
+    /// The middle.
+    pub gateway: Arc<Gateway>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// What `POST /api/explain` explains with.
+    pub explaining: Explaining,
 }
 
 /// What `POST /api/explain` explains with.
@@ -61,17 +77,24 @@ pub struct Explaining {
 }
 
 impl Admin {
-    /// For a listener at this address.
-    pub fn new(
-        gateway: Arc<Gateway>,
-        ledger: Arc<dyn Ledger>,
-        metrics: Arc<Metrics>,
-        address: IpAddr,
-        stage: watch::Receiver<Stage>,
-        explaining: Explaining,
-    ) -> Self {
+    /// For a listener at this address, of a proxy that is about to begin.
+    pub fn new(metrics: Arc<Metrics>, address: IpAddr, stage: watch::Receiver<Stage>) -> Self {
         let access = Access { authenticated: false, hosts: vec![address.to_string()] };
-        Self(Arc::new(Inner { gateway, ledger, metrics, access, any_ip: address.is_unspecified(), stage, explaining }))
+        let (waits_for, running) = (Mutex::default(), OnceLock::new());
+        Self(Arc::new(Inner { metrics, access, address, stage, waits_for, running }))
+    }
+
+    /// The start waits for this.
+    pub fn waits_for(&self, what: String) {
+        let mut waits_for = self.0.waits_for.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = waits_for.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        *waits_for = Some((since, what));
+    }
+
+    /// The proxy has begun.
+    pub fn begins(&self, running: Running) {
+        // A proxy begins once.
+        let _ = self.0.running.set(running);
     }
 }
 
@@ -94,8 +117,11 @@ where
             let (parts, body) = request.into_parts();
             let authority = parts.uri.authority().map(|authority| authority.as_str());
             Ok(match admin.check(&parts.headers, authority) {
-                Ok(()) if parts.uri.path() == EXPLAIN => admin.explain(&parts, body).await,
-                Ok(()) => admin.answer(&parts.method, parts.uri.path()).await,
+                Ok(()) => match admin.running.get() {
+                    Some(running) if parts.uri.path() == EXPLAIN => running.explain(&parts, body).await,
+                    Some(running) if parts.uri.path() == SETTLE => admin.settle(running, &parts, body).await,
+                    running => admin.answer(&parts.method, parts.uri.path(), running).await,
+                },
                 Err(message) => message_answer(StatusCode::FORBIDDEN, &message),
             })
         })
@@ -109,7 +135,7 @@ impl Inner {
             host.parse::<http::uri::Authority>()
                 .is_ok_and(|host| host.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok())
         };
-        let checked = if self.any_ip && host.is_some_and(is_ip) {
+        let checked = if self.address.is_unspecified() && host.is_some_and(is_ip) {
             let mut headers = headers.clone();
             headers.remove(header::HOST);
             self.access.check(&headers, authority)
@@ -119,30 +145,59 @@ impl Inner {
         checked.map_err(|error| error.message)
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        let known = ["/health/live", "/health/ready", "/metrics", BACKENDS, OPEN, EXPLAIN];
+    async fn answer(&self, method: &Method, path: &str, running: Option<&Running>) -> Response<Body> {
+        let known = ["/health/live", "/health/ready", "/metrics", BACKENDS, OPEN, SETTLE, EXPLAIN];
         if !known.contains(&path) {
             return message_answer(StatusCode::NOT_FOUND, &format!("there is: {}", known.join(", ")));
         }
         if method != Method::GET && method != Method::HEAD {
-            let mut response = message_answer(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return method_not_allowed("only GET is served here", "GET, HEAD");
         }
-        match path {
-            "/health/live" => json_answer(StatusCode::OK, &json!({ "status": "live" })),
-            "/health/ready" => match self.ready().await {
+        match (path, running) {
+            ("/health/live", _) => json_answer(StatusCode::OK, &json!({ "status": "live" })),
+            ("/health/ready", None) => not_ready(&self.starting()),
+            ("/health/ready", Some(running)) => match self.ready(running).await {
                 Ok(()) => json_answer(StatusCode::OK, &json!({ "status": "ready" })),
-                Err(reason) => {
-                    json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reason": reason }))
-                }
+                Err(reason) => not_ready(&reason),
             },
-            BACKENDS => json_answer(StatusCode::OK, &backends(&self.gateway.backends())),
-            OPEN => self.open().await,
-            _ => self.metrics().await,
+            (_, None) => message_answer(StatusCode::SERVICE_UNAVAILABLE, &self.starting()),
+            (BACKENDS, Some(running)) => json_answer(StatusCode::OK, &backends(&running.gateway.backends())),
+            (OPEN, Some(running)) => running.open().await,
+            (_, Some(running)) => self.metrics(running).await,
         }
     }
 
+    /// Why nothing is served yet.
+    fn starting(&self) -> String {
+        match &*self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((since, what)) => format!("starting: waiting for {} s, {what}", since.elapsed().as_secs()),
+            None => "starting".to_owned(),
+        }
+    }
+
+    async fn ready(&self, running: &Running) -> Result<(), String> {
+        if *self.stage.borrow() != Stage::Serving {
+            return Err("draining: the process is about to end".into());
+        }
+        tokio::time::timeout(PATIENCE, running.gateway.ready())
+            .await
+            .unwrap_or_else(|_| Err("ledger or backends did not answer in time".into()))
+    }
+
+    async fn metrics(&self, running: &Running) -> Response<Body> {
+        let health = tokio::time::timeout(PATIENCE, running.ledger.health()).await;
+        let page = self.metrics.render(
+            matches!(health, Ok(Health::Good)),
+            &running.gateway.open_submits(),
+            &running.gateway.backends(),
+        );
+        let mut response = Response::new(Body::full(page));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+        response
+    }
+}
+
+impl Running {
     /// A request as it lies in a file is the body; `?listener=` and `?user=` as with the command.
     async fn explain<B>(&self, parts: &http::request::Parts, body: B) -> Response<Body>
     where
@@ -150,26 +205,12 @@ impl Inner {
         B::Error: Into<tower::BoxError>,
     {
         if parts.method != Method::POST {
-            let mut response =
-                message_answer(StatusCode::METHOD_NOT_ALLOWED, "post the request that is to be explained");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return response;
+            return method_not_allowed("post the request that is to be explained", "POST");
         }
         let Explaining { explainer, max, within } = &self.explaining;
-        let bytes = match tokio::time::timeout(*within, Box::pin(Limited::new(body, *max).collect())).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message =
-                    format!("a request of more than {max} bytes (max_header + max_body) is not explained here");
-                return message_answer(StatusCode::PAYLOAD_TOO_LARGE, &message);
-            }
-            Ok(Err(_)) => return message_answer(StatusCode::BAD_REQUEST, "the body cannot be read to its end"),
-            Err(_) => {
-                return message_answer(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body does not keep coming (body_read_timeout)",
-                );
-            }
+        let bytes = match read(body, *max, &format!("{max} bytes (max_header + max_body)"), *within).await {
+            Ok(bytes) => bytes,
+            Err(refusal) => return refusal,
         };
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let given = |name: &str| query.get(name).map(str::to_owned);
@@ -196,27 +237,6 @@ impl Inner {
                 message_answer(StatusCode::SERVICE_UNAVAILABLE, message)
             }
         }
-    }
-
-    async fn ready(&self) -> Result<(), String> {
-        if *self.stage.borrow() != Stage::Serving {
-            return Err("draining: the process is about to end".into());
-        }
-        tokio::time::timeout(PATIENCE, self.gateway.ready())
-            .await
-            .unwrap_or_else(|_| Err("ledger or backends did not answer in time".into()))
-    }
-
-    async fn metrics(&self) -> Response<Body> {
-        let health = tokio::time::timeout(PATIENCE, self.ledger.health()).await;
-        let page = self.metrics.render(
-            matches!(health, Ok(Health::Good)),
-            &self.gateway.open_submits(),
-            &self.gateway.backends(),
-        );
-        let mut response = Response::new(Body::full(page));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
-        response
     }
 }
 
@@ -254,6 +274,33 @@ fn wants_text(headers: &HeaderMap) -> bool {
     kinds
         .find(|kind| matches!(*kind, "text/plain" | "text/*" | "application/json"))
         .is_some_and(|kind| kind != "application/json")
+}
+
+/// The body as a whole, or why it is not read to its end; `bound`: most of it, in words.
+async fn read<B>(body: B, max: usize, bound: &str, within: Duration) -> Result<Bytes, Response<Body>>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<tower::BoxError>,
+{
+    let (status, message) = match tokio::time::timeout(within, Box::pin(Limited::new(body, max).collect())).await {
+        Ok(Ok(collected)) => return Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("a body of more than {bound} is not taken here"))
+        }
+        Ok(Err(_)) => (StatusCode::BAD_REQUEST, "the body cannot be read to its end".to_owned()),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body does not keep coming (body_read_timeout)".to_owned()),
+    };
+    Err(message_answer(status, &message))
+}
+
+fn method_not_allowed(message: &str, allowed: &'static str) -> Response<Body> {
+    let mut response = message_answer(StatusCode::METHOD_NOT_ALLOWED, message);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn not_ready(reason: &str) -> Response<Body> {
+    json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reason": reason }))
 }
 
 fn message_answer(status: StatusCode, message: &str) -> Response<Body> {

@@ -1,7 +1,10 @@
 //! `batchlingua ledger`: what an operator asks of the ledger, and does to it.
 //!
 //! What only reads works beside a running proxy. What writes needs the ledger for itself where it is a file; a database has room for it
-//! beside the replicas. Nothing here reaches a backend.
+//! beside the replicas. Nothing here reaches a backend. To settle a submit cannot wait until a proxy may be stopped: where one has the file, it is
+//! asked to do it (`beside`).
+
+mod beside;
 
 use std::{
     fs::File,
@@ -10,8 +13,8 @@ use std::{
     process::ExitCode,
 };
 
-use batchlingua_core::{Clock, Entry, SystemClock};
-use batchlingua_ledger::{Archive, LedgerError, Options, Settled};
+use batchlingua_core::{ByHand, Clock, Entry, SystemClock};
+use batchlingua_ledger::{Archive, LedgerError, Options};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -70,20 +73,14 @@ enum Deed {
         id: String,
         /// `accepted=ID`, with the backend's id of the job, or `failed`: it never went through
         #[arg(long = "as", value_name = "OUTCOME", value_parser = outcome)]
-        settled: Outcome,
+        settled: ByHand,
     },
 }
 
-#[derive(Clone, Debug)]
-enum Outcome {
-    Accepted(String),
-    Failed,
-}
-
-fn outcome(text: &str) -> Result<Outcome, String> {
+fn outcome(text: &str) -> Result<ByHand, String> {
     match text.split_once('=') {
-        Some(("accepted", native)) if !native.is_empty() => Ok(Outcome::Accepted(native.to_owned())),
-        None if text == "failed" => Ok(Outcome::Failed),
+        Some(("accepted", native)) if !native.is_empty() => Ok(ByHand::Accepted(native.into())),
+        None if text == "failed" => Ok(ByHand::Failed),
         _ => Err("must be accepted=ID, with the backend's id of the job, or failed".to_owned()),
     }
 }
@@ -141,7 +138,14 @@ pub(crate) fn run(args: LedgerArgs) -> Result<ExitCode, Refusal> {
             let dropped = take()?.compact(SystemClock.now().minus(config.limits.keep_for))?;
             print::line(&format!("{dropped} rows dropped"))
         }
-        Deed::Settle { id, settled } => settle(&mut take()?, &id, settled)?,
+        Deed::Settle { id, settled } => match take() {
+            Ok(mut archive) => settle(&mut archive, &id, &settled)?,
+            Err(in_use @ LedgerError::InUse { .. }) => {
+                let entry = found(&mut look()?, &id)?;
+                beside::settle(config.admin, &entry, &settled, &in_use)?
+            }
+            Err(error) => return Err(error.into()),
+        },
     })
 }
 
@@ -233,19 +237,29 @@ impl<W: Write> Write for Piped<W> {
     }
 }
 
-fn settle(archive: &mut Archive, id: &str, settled: Outcome) -> Result<ExitCode, Refusal> {
+fn settle(archive: &mut Archive, id: &str, settled: &ByHand) -> Result<ExitCode, Refusal> {
     let entry = found(archive, id)?;
-    let settled = match settled {
-        Outcome::Accepted(native) => Settled::Accepted(native.as_str().into()),
-        Outcome::Failed => Settled::Failed,
-    };
-    let now = archive.settle(entry.row, &settled)?;
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "somebody".to_owned());
+    let now = archive.settle(entry.row, settled).map_err(|error| match error {
+        LedgerError::TwoRows { native, holder, .. } => match archive.entry(holder) {
+            Ok(Some(holder)) => Refusal::Other(format!(
+                "{native} on {} belongs to batch {} already: nothing was settled",
+                holder.backend, holder.batch.id.uuid
+            )),
+            Ok(None) => Refusal::Other(format!("{native} on {} belongs to another batch", entry.backend)),
+            Err(error) => error.into(),
+        },
+        error => error.into(),
+    })?;
     // Where a log is kept of what a person did to the ledger, as of what clients did.
     let line = json!({
         "audit": "ledger settle", "batch.id": now.batch.id.uuid.to_string(), "backend": now.backend.as_str(),
-        "phase": now.phase.as_str(), "native": now.batch.id.native.as_ref().map(|native| native.as_str()), "by": by,
+        "phase": now.phase.as_str(), "native": now.batch.id.native.as_ref().map(|native| native.as_str()), "by": who(),
     });
     eprintln!("{line}");
     Ok(print::line(&format!("{} is {}", now.batch.id.uuid, now.phase.as_str())))
+}
+
+/// Who runs this command, as far as anybody can tell.
+fn who() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "somebody".to_owned())
 }

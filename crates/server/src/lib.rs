@@ -7,6 +7,7 @@
 pub mod adapters;
 pub mod admin;
 pub mod auth;
+mod caller;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -16,6 +17,7 @@ mod ledger;
 pub mod listener;
 pub mod logging;
 pub mod metrics;
+mod opening;
 mod print;
 pub mod server;
 pub mod uploads;

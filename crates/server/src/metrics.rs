@@ -302,6 +302,7 @@ mod tests {
             batch: Arc::new(batch),
             unmapped: Arc::default(),
             refusal: None,
+            missing: None,
         };
         OpenSubmit { entry, whereabouts }
     }

@@ -1,7 +1,8 @@
 //! A running proxy: from a checked configuration to served sockets, and to its end.
 //!
 //! The order of the beginning: sockets are bound first, so that a second process started by mistake fails before it touches the ledger; then
-//! ledger and backends are opened; then requests are taken. A client that comes in between waits in the kernel's queue. The order of the end:
+//! ledger and backends are opened; then requests are taken. A client that comes in between waits in the kernel's queue, unless the ledger's
+//! database is away: then its sockets are closed until it is there. Operators are served from the first moment. The order of the end:
 //! readiness goes first; after `drain_delay`, in which whoever watches it turns away, no connection is accepted and none kept, then
 //! requests in work are finished, then what no client waits for any more; all of that within `drain_max`. The admin listener is the last to go, so that the end can be watched.
 
@@ -16,23 +17,19 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::{
-    admin::{Admin, Explaining},
+    admin::{Admin, Explaining, Running},
     auth::Guard,
-    config::{BackendConfig, Config, HttpLimits, LedgerConfig, ListenerConfig},
+    config::{BackendConfig, Config, HttpLimits, ListenerConfig},
     explain::{Door, Explainer},
     listener::{Listener, Shared, Stage},
     logging::Recorder,
     metrics::Metrics,
+    opening,
     uploads::{self, InUse},
 };
 
 /// A scraper and a few probes need no more, and theirs must not be taken by clients.
 const ADMIN_CONNECTIONS: usize = 64;
-
-/// How long a ledger may still be in use when it is opened. A process that is killed while it starts a job leaves its locks to that child until
-/// the child has become another program, and whoever starts the next proxy at once would find them taken.
-const LAST_HOLDER: Duration = Duration::from_secs(3);
-const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a proxy could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -93,19 +90,27 @@ impl Group {
 impl Server {
     /// Begins to serve.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let mut sockets = Vec::new();
-        for listener in &config.listeners {
-            sockets.push(bind(listener.address).await?);
-        }
-        let admin_socket = match config.admin {
-            Some(address) => Some(bind(address).await?),
+        let mut sockets = bind_all(&config.listeners).await?;
+        let metrics = Arc::new(Metrics::new(&config.dialects));
+        let clients = Group::new(config.http, config.http.max_connections);
+        let admins = Group::new(config.http, ADMIN_CONNECTIONS);
+        let admin = match config.admin {
+            Some(address) => Some(serve_admin(bind(address).await?, &metrics, &clients, &admins)),
             None => None,
         };
         let clock = Arc::new(SystemClock);
-        let ledger = open_ledger(config.ledger, config.limits.lease).await?;
+        let ledger = opening::open(config.ledger, config.limits.lease, |why| {
+            sockets.clear();
+            if let Some((admin, _)) = &admin {
+                admin.waits_for(why.to_string());
+            }
+        });
+        let ledger = ledger.await?;
+        if sockets.is_empty() {
+            sockets = bind_all(&config.listeners).await?;
+        }
         let uploads = enter_uploads(config.limits.upload.dir.clone()).await;
         let backends = open_backends(config.backends, &clock).await?;
-        let metrics = Arc::new(Metrics::new(&config.dialects));
         let Limits { max_body, body_read_timeout, .. } = config.limits;
         let gateway = Gateway::new(GatewayParts {
             dialects: config.dialects,
@@ -119,8 +124,6 @@ impl Server {
         gateway.start();
 
         let guard = config.auth.map(|auth| Arc::new(Guard::new(auth, Arc::new(SystemClock))));
-        let clients = Group::new(config.http, config.http.max_connections);
-        let admins = Group::new(config.http, ADMIN_CONNECTIONS);
         let (mut listeners, mut doors) = (Vec::new(), Vec::new());
         for (settings, socket) in config.listeners.into_iter().zip(sockets) {
             let address = socket.address();
@@ -136,18 +139,13 @@ impl Server {
                 socket.with_bad_message(Arc::new(move |status, reason| speaker.bad_message(status, Some(reason))));
             clients.shared.tasks.spawn(socket.serve(service, clients.shared.clone(), connections));
         }
-        let admin = admin_socket.map(|socket| {
-            let address = socket.address();
-            info!(%address, "admin listening");
-            let stage = clients.shared.stage.clone();
+        let admin = admin.map(|(admin, address)| {
             let explaining = Explaining {
                 explainer: Explainer::new(doors, config.http.max_header),
                 max: config.http.max_header + max_body,
                 within: body_read_timeout,
             };
-            let service = Admin::new(gateway.clone(), ledger, metrics.clone(), address.ip(), stage, explaining);
-            let connections = metrics.connections("admin");
-            admins.shared.tasks.spawn(socket.serve(service, admins.shared.clone(), connections));
+            admin.begins(Running { gateway: gateway.clone(), ledger, explaining });
             address
         });
         let HttpLimits { drain_delay, drain_max, .. } = config.http;
@@ -237,6 +235,23 @@ pub(crate) async fn open_backends(
     Ok(slots)
 }
 
+async fn bind_all(listeners: &[ListenerConfig]) -> Result<Vec<Listener>, StartError> {
+    let mut sockets = Vec::new();
+    for listener in listeners {
+        sockets.push(bind(listener.address).await?);
+    }
+    Ok(sockets)
+}
+
+fn serve_admin(socket: Listener, metrics: &Arc<Metrics>, clients: &Group, admins: &Group) -> (Admin, SocketAddr) {
+    let address = socket.address();
+    info!(%address, "admin listening");
+    let service = Admin::new(metrics.clone(), address.ip(), clients.shared.stage.clone());
+    let connections = metrics.connections("admin");
+    admins.shared.tasks.spawn(socket.serve(service.clone(), admins.shared.clone(), connections));
+    (service, address)
+}
+
 async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
     Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })
 }
@@ -246,37 +261,6 @@ async fn enter_uploads(dir: PathBuf) -> Option<InUse> {
     let entered =
         tokio::task::spawn_blocking(move || uploads::enter(&dir)).await.expect("looking at a folder does not panic");
     entered.inspect_err(|error| warn!(%error, dir = shown, "upload_dir cannot be used: uploads will be refused")).ok()
-}
-
-async fn open_ledger(config: LedgerConfig, lease: Duration) -> Result<Arc<dyn batchlingua_core::Ledger>, StartError> {
-    let LedgerConfig { first_ordinal, cache_rows, timeout, connections: readers, .. } = config;
-    let (cache_entries, list_rows) = (cache_rows, cache_rows);
-    let options = batchlingua_ledger::Options {
-        first_ordinal,
-        cache_entries,
-        list_rows,
-        timeout,
-        readers,
-        // Who takes a submit over holds it for as long as who sends one.
-        claim_lease: lease,
-        ..Default::default()
-    };
-    let give_up = tokio::time::Instant::now() + LAST_HOLDER;
-    let mut is_told = false;
-    loop {
-        let (url, options) = (config.url.clone(), options.clone());
-        let open = move || batchlingua_ledger::open(&url, options);
-        match tokio::task::spawn_blocking(open).await.expect("opening a ledger does not panic") {
-            Err(LedgerError::InUse { .. }) if tokio::time::Instant::now() < give_up => {
-                if !is_told {
-                    info!("the ledger is still in use; waiting");
-                    is_told = true;
-                }
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            opened => return Ok(opened?),
-        }
-    }
 }
 
 fn warn_of(listener: &ListenerConfig, address: SocketAddr) {

@@ -69,8 +69,12 @@ fn an_open_submit_is_seen_and_settled() {
     assert_eq!(said(&ledger(&url, &["list", "--backend", "another"])), "");
     let shown = said(&ledger(&url, &["show", "2"]));
     assert!(shown.contains("\"phase\": \"ambiguous\"") && !shown.contains("hunter2"), "{shown}");
-    let why = refused(&ledger(&url, &["settle", "1", "--as", "failed"]));
-    assert!(why.contains(&format!("process {}", std::process::id())) && why.contains("stopped"), "{why}");
+    let config = dir.path().join("x.toml");
+    std::fs::write(&config, "[admin]\naddress = \"\"\n[backend.here]\nkind = \"local\"\n").expect("written");
+    let config = config.to_str().expect("a path");
+    let why = refused(&ledger(&url, &["settle", "1", "--as", "failed", "--config", config]));
+    assert!(why.contains(&format!("process {}", std::process::id())) && why.contains("no [admin]"), "{why}");
+    assert!(refused(&ledger(&url, &["compact"])).contains("stopped"));
     drop(running);
     let done = ledger(&url, &["settle", "1", "--as", "accepted=17"]);
     assert!(said(&done).contains("accepted"));

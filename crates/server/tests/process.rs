@@ -7,6 +7,7 @@ use std::{
     process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
+use batchlingua_testkit::{Postgres, lasting_port};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_batchlingua");
@@ -132,6 +133,60 @@ fn it_serves_clients_and_operators_and_ends_when_it_is_told_to() {
     serving.signal("TERM");
     let (well, log) = serving.end();
     assert!(well && log.contains("what is in flight is finished"), "{log}");
+}
+
+/// A proxy whose database is away, once it says so; its clients' address is what its configuration says.
+fn waiting(dir: &Path, clients: &str) -> Serving {
+    let mut command = batchlingua(dir, &["serve", "--config", "x.toml", "--ready-file", "ready.json"]);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut waiting = Serving { child, log, main: clients.to_owned(), admin: String::new() };
+    let line = wait_for(&mut waiting.log, "admin listening");
+    let address = line.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    waiting.admin = address.expect("the line says where").to_owned();
+    let line = wait_for(&mut waiting.log, "waiting for the ledger's database");
+    assert!(line.contains("cannot be reached") && !line.contains("hunter2"), "{line}");
+    waiting
+}
+
+/// A node may boot before its database.
+#[test]
+fn a_proxy_waits_for_the_database_of_its_ledger() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Postgres::start(false);
+    server.stop();
+    let clients = format!("127.0.0.1:{}", lasting_port());
+    let configure = |database: &str| {
+        let url = server.url(database).replace("&user=test", "&user=test&password=hunter2");
+        let listeners = FREE_PORTS.replacen("127.0.0.1:0", &clients, 1);
+        std::fs::write(dir.path().join("x.toml"), format!("{listeners}[ledger]\nurl = \"{url}\"\n")).expect("written");
+    };
+    configure("postgres");
+
+    let mut proxy = waiting(dir.path(), &clients);
+    assert_eq!(status(&ask(&proxy.admin, "GET", "/health/live", "")), "200");
+    let ready = ask(&proxy.admin, "GET", "/health/ready", "");
+    assert!(status(&ready) == "503" && ready.contains("waiting for") && !ready.contains("hunter2"), "{ready}");
+    assert_eq!(status(&ask(&proxy.admin, "GET", "/metrics", "")), "503");
+    assert!(TcpStream::connect(&clients).is_err(), "a client that waited might be served long after it has gone");
+    assert!(!dir.path().join("ready.json").exists());
+    server.start_again();
+    wait_for(&mut proxy.log, "\"message\":\"ready\"");
+    assert_eq!(status(&ask(&proxy.main, "GET", "/batches", "")), "200");
+    assert_eq!(status(&ask(&proxy.admin, "GET", "/health/ready", "")), "200");
+    proxy.signal("TERM");
+    assert!(proxy.end().0);
+
+    server.stop();
+    let proxy = waiting(dir.path(), &clients);
+    proxy.signal("TERM");
+    assert!(proxy.end().0, "told to end while it waits, it ends");
+
+    // What no waiting mends.
+    server.start_again();
+    configure("nowhere");
+    let refused = run(dir.path(), &["serve", "--config", "x.toml"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("\"nowhere\" does not exist"), "{refused:?}");
 }
 
 #[test]

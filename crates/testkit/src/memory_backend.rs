@@ -322,9 +322,12 @@ impl Backend for MemoryBackend {
 
     async fn get(&self, _: &Context, id: &NativeId, detail: Detail) -> Result<Batch<NativeId>> {
         self.gates.pass(Point::Get).await;
-        let mut world = self.world();
-        world.reach()?;
-        world.show(id, detail)
+        let shown = {
+            let mut world = self.world();
+            world.reach().and_then(|()| world.show(id, detail))
+        };
+        self.gates.pass(Point::GetAnswer).await;
+        shown
     }
 
     async fn scan(&self, _: &Context, after: Option<Cursor>) -> Result<Page<Batch<NativeId>>> {

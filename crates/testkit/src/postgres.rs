@@ -2,7 +2,8 @@
 //!
 //! The server refuses to run as root, so there it runs as `postgres`, or as `nobody`. A shell stands between it and the test: it holds the reading end of
 //! a pipe whose other end only the test program has, and when that is closed, be it by `kill -9`, it stops the server and takes its files
-//! away. It is reached by a socket in a folder of its own, so no port is taken and nobody else can get in.
+//! away. It is reached by a socket in a folder of its own, so no port is taken and nobody else can get in; but for the one that is reached over
+//! TLS, whose clients need a password.
 
 use std::{
     fs,
@@ -15,6 +16,8 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+
+use crate::{origin::Authority, port::lasting_port};
 
 /// Waits for words on its input: what they say is done and answered, and the end of the input is the end of all.
 const GUARD: &str = r#"
@@ -36,9 +39,16 @@ done
 /// A running server, ended when this is dropped.
 pub struct Postgres {
     base: PathBuf,
+    port: u16,
     guard: Mutex<Guard>,
     _process: Child,
 }
+
+/// Where a server listens that is not told otherwise: a part of its socket's name.
+const USUAL_PORT: u16 = 5432;
+
+/// Who comes by the socket is let in; who comes over the network has to come by TLS and say the password.
+const HBA: &str = "local all all trust\nhostssl all all samehost scram-sha-256\n";
 
 struct Guard {
     say: ChildStdin,
@@ -68,15 +78,40 @@ impl Postgres {
     ///
     /// As [`Postgres::shared`].
     pub fn start(durable: bool) -> Self {
-        static STARTED: AtomicU64 = AtomicU64::new(0);
+        Self::start_in(own_folder(), USUAL_PORT, durable, "")
+    }
+
+    /// One that is reached at a port of this machine too, by TLS with this authority's certificate for that name, and by the user `test` with this
+    /// password.
+    ///
+    /// # Panics
+    ///
+    /// As [`Postgres::shared`].
+    pub fn start_tls(authority: &Authority, name: &str, password: &str) -> Self {
+        let base = own_folder();
+        let (certificate, key) = authority.files(&base, name);
+        let hba = base.join("hba");
+        fs::write(&hba, HBA).expect("its folder can be written");
+        for file in [&certificate, &key, &hba] {
+            assert!(hand_over(file, 0o600), "{} cannot be given to the server", file.display());
+        }
+        let [certificate, key, hba] = [certificate, key, hba].map(|file| file.display().to_string());
+        let port = lasting_port();
+        let more = format!(
+            "-c listen_addresses=localhost -c port={port} -c hba_file={hba} -c ssl=on -c ssl_cert_file={certificate} -c ssl_key_file={key}"
+        );
+        let server = Self::start_in(base, port, false, &more);
+        server.sql("postgres", &format!("ALTER USER test PASSWORD '{password}'"));
+        server
+    }
+
+    fn start_in(base: PathBuf, port: u16, durable: bool, more: &str) -> Self {
         let bin = programs();
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let base = folder(&format!("{}-{number}", std::process::id()));
         let mut command = as_its_user();
         let mut process = command
             .args(["sh", "-c", GUARD])
             .envs([("bin", bin.as_os_str()), ("base", base.as_os_str())])
-            .envs([("fsync", if durable { "on" } else { "off" }), ("more", "")])
+            .envs([("fsync", if durable { "on" } else { "off" }), ("more", more)])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -84,7 +119,7 @@ impl Postgres {
             .expect("a shell can be started");
         let say = process.stdin.take().expect("it is a pipe");
         let hear = BufReader::new(process.stdout.take().expect("it is a pipe"));
-        let server = Self { base, guard: Mutex::new(Guard { say, hear }), _process: process };
+        let server = Self { base, port, guard: Mutex::new(Guard { say, hear }), _process: process };
         server.expect("ready");
         server
     }
@@ -109,7 +144,12 @@ impl Postgres {
 
     /// Where it listens.
     pub fn socket(&self) -> PathBuf {
-        self.base.join(".s.PGSQL.5432")
+        self.base.join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// And at which port of this machine, if it was started for TLS.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL of a database in it.
@@ -126,6 +166,7 @@ impl Postgres {
         let mut psql = Command::new(programs().join("psql"));
         let psql =
             psql.arg("-h").arg(&self.base).args(["-U", "test", "-d", database, "-AXtq", "-v", "ON_ERROR_STOP=1"]);
+        let psql = psql.args(["-p", &self.port.to_string()]);
         let done = psql.args(["-c", statements]).env_remove("PGPASSWORD").output().expect("psql can be started");
         assert!(done.status.success(), "{statements}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
@@ -235,6 +276,13 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
+/// Of a server that is about to be started.
+fn own_folder() -> PathBuf {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    folder(&format!("{}-{number}", std::process::id()))
+}
+
 /// In the build's folder, unless the server's user cannot get there or its name is too long for a socket's.
 fn folder(name: &str) -> PathBuf {
     const LONGEST: usize = 85;
@@ -249,8 +297,9 @@ fn folder(name: &str) -> PathBuf {
             continue;
         }
         let mut reach = as_its_user();
+        // Others may look in, since psql is run by the test itself.
         let usable =
-            hand_over(&base) && reach.args(["test", "-w"]).arg(&base).status().is_ok_and(|done| done.success());
+            hand_over(&base, 0o755) && reach.args(["test", "-w"]).arg(&base).status().is_ok_and(|done| done.success());
         if usable {
             return base;
         }
@@ -259,14 +308,13 @@ fn folder(name: &str) -> PathBuf {
     panic!("no folder that PostgreSQL's user can write to; not even {}", std::env::temp_dir().display());
 }
 
-/// Gives the folder to whom the server will run as.
-fn hand_over(base: &Path) -> bool {
+/// Gives the folder or file to whom the server will run as.
+fn hand_over(path: &Path, mode: u32) -> bool {
     let owned = match server_user() {
-        Some((uid, gid)) => std::os::unix::fs::chown(base, Some(uid), Some(gid)).is_ok(),
+        Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)).is_ok(),
         None => true,
     };
-    // Others may look in, since psql is run by the test itself.
-    owned && fs::set_permissions(base, fs::Permissions::from_mode(0o755)).is_ok()
+    owned && fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_ok()
 }
 
 /// Whom root has to become; `None`: nobody else.

@@ -5,7 +5,7 @@ import os
 import pathlib
 import subprocess
 
-from lib.proxy import REPOSITORY, Platform, Proxy
+from lib.proxy import REPOSITORY, Platform, Proxy, files_below, holding
 
 CONFIGS = REPOSITORY / "examples" / "configs"
 # What is secret in them.
@@ -55,6 +55,5 @@ def platform(house, name, kind, password=None, sections=()):
 def leaked(proxy):
     """The files of a proxy and of what is behind it that have a secret in them, the platforms' own configurations aside."""
     secrets = [VARIABLES[name].encode() for name in VARIABLES if name != "DLI_ACCESS_KEY"]
-    files = [path for path in [*proxy.dir.rglob("*"), proxy.output] if path.is_file() and path.name != "config.toml"]
-    return [path.name for path in files if any(secret in path.read_bytes() for secret in secrets)]
+    return holding([path for path in [*files_below(proxy.dir), proxy.output] if path.name != "config.toml"], secrets)
 

@@ -20,7 +20,8 @@ def resource(session, name):
 
 session = SparkSession.builder.getOrCreate()
 unpacked = pathlib.Path(SparkFiles.get("unpacked")) / "inside.txt"
-print("FIELDS " + json.dumps({
+# In one write with its end: Spark writes to the same file.
+sys.stdout.write("FIELDS " + json.dumps({
     "args": sys.argv[1:],
     "conf": {key: session.conf.get(key, None) for key in SETTINGS},
     "heap": session._jvm.java.lang.Runtime.getRuntime().maxMemory(),
@@ -28,5 +29,5 @@ print("FIELDS " + json.dumps({
     "files": pathlib.Path(SparkFiles.get("data.txt")).read_text().strip(),
     "archives": unpacked.read_text().strip() if unpacked.exists() else None,
     "jars": resource(session, "in-the-jar.txt"),
-}))
+}) + "\n")
 session.stop()

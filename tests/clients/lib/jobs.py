@@ -1,5 +1,6 @@
-"""What jobs/waiting.py leaves behind, and whether its processes are gone."""
+"""What jobs/waiting.py leaves behind, and whether its processes are gone; what jobs/fields.py tells."""
 
+import json
 import pathlib
 
 from .checks import until
@@ -11,6 +12,13 @@ def started(folder):
         record = folder / "started"
         return record.exists() and [tuple(map(int, line.split())) for line in record.read_text().splitlines()]
     return until("the job has started", look)
+
+
+def fields(lines):
+    """What jobs/fields.py has told in this log, or None. Its line may go on with one of Spark's, which writes to the same file."""
+    word = "FIELDS "
+    told = [line.removeprefix(word) for line in lines if line.startswith(word)]
+    return json.JSONDecoder().raw_decode(told[0])[0] if len(told) == 1 else None
 
 
 def gone(pids):

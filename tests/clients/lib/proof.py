@@ -3,7 +3,7 @@
 import secrets
 import subprocess
 
-from .proxy import EVERY_DIALECT, OTHER_PROJECT, PROJECT
+from .proxy import EVERY_DIALECT, OTHER_PROJECT, PROJECT, files_below, holding
 
 USERS = {"ann": "ann's own: with a colon", "bob": "bob's password", "ADMIN": "KYLIN, and more"}
 # Made for this run, so that what is found somewhere is a leak and no coincidence.
@@ -42,5 +42,5 @@ def leaked(house):
     """The files of the proxy that hold a secret of anybody's, its own configuration aside."""
     known = [*USERS.values(), ANNS_KEY[1], BOBS_KEY[1], ANNS_TOKEN, EXPIRED_TOKEN]
     proxy = house.proving
-    return [path.name for path in [*proxy.dir.rglob("*"), proxy.output] if path.is_file() and path != proxy.config
-            and any(secret.encode() in path.read_bytes() for secret in known)]
+    paths = [path for path in [*files_below(proxy.dir), proxy.output] if path != proxy.config]
+    return holding(paths, [secret.encode() for secret in known])

@@ -36,6 +36,22 @@ def free_port():
     raise RuntimeError("no port is free")
 
 
+def files_below(folder):
+    """Its files, while folders come and go: what is gone by the time that it is looked at is none."""
+    paths = (pathlib.Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return [path for path in paths if path.is_file()]
+
+
+def holding(paths, contents):
+    """The files among these that have one of the contents in them."""
+    def holds(path):
+        with contextlib.suppress(FileNotFoundError):
+            text = path.read_bytes()
+            return any(content in text for content in contents)
+        return False
+    return [path.name for path in paths if holds(path)]
+
+
 class Process:
     """A child with its output in a file; ended by TERM, or by KILL if it does not listen."""
 

@@ -13,9 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use batchlingua_core::{
-    Batch, Entry, KeptLog, Lease, Millis, NativeId, NativeIdentity, NativeIds, Phase, RowId, Uuid, Verdict,
-};
+use batchlingua_core::{ByHand, Entry, KeptLog, Millis, RowId, Uuid};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::record::id_of;
@@ -68,14 +66,6 @@ pub struct Archive {
     rules: Rules,
 }
 
-/// What a person says of a submit.
-pub enum Settled {
-    /// Its backend has it, under this id.
-    Accepted(NativeId),
-    /// It never went through.
-    Failed,
-}
-
 impl Archive {
     /// To be looked at. Nothing is made where there is none.
     pub fn look(url: &str, options: &Options) -> Result<Self, LedgerError> {
@@ -119,7 +109,7 @@ impl Archive {
         let known = [id.parse::<Uuid>().ok().map(Id::Uuid), id.parse::<u32>().ok().map(Id::Ordinal)];
         for id in known.into_iter().flatten() {
             if let Some(row) = self.shelf.whose(&id)? {
-                return self.row(row);
+                return self.entry(row);
             }
         }
         let mut found = None;
@@ -133,7 +123,8 @@ impl Archive {
         Ok(found)
     }
 
-    fn row(&mut self, row: RowId) -> Result<Option<Entry>, LedgerError> {
+    /// The row of this number.
+    pub fn entry(&mut self, row: RowId) -> Result<Option<Entry>, LedgerError> {
         let found = self.shelf.rows(Some(RowId(row.0 - 1)), 1)?;
         Ok(found.first().filter(|found| found.id() == row).map(|found| found.entry.clone()))
     }
@@ -243,35 +234,10 @@ impl Archive {
     }
 
     /// What a person has found out about a submit that nobody could tell about. Whoever may still be at it has lost the right to.
-    pub fn settle(&mut self, row: RowId, settled: &Settled) -> Result<Entry, LedgerError> {
+    pub fn settle(&mut self, row: RowId, said: &ByHand) -> Result<Entry, LedgerError> {
         let (mut done, rules) = (None, &self.rules);
         self.shelf.change(&mut |loader| {
-            let table = loader.table();
-            let mut row = table.get(row)?.map(Arc::unwrap_or_clone).ok_or(LedgerError::NoRow(row))?;
-            let (is, asked) = (
-                row.entry.phase,
-                match settled {
-                    Settled::Accepted(_) => Phase::Accepted,
-                    Settled::Failed => Phase::Failed,
-                },
-            );
-            if is != Phase::Ambiguous {
-                return Err(LedgerError::Settled { row: row.id(), is, asked });
-            }
-            row.fence += 1;
-            (row.holder, row.lease_until) = (None, None);
-            let row = table.update(row)?;
-            let lease = Lease { row: row.id(), fence: row.fence, until: Millis::default() };
-            let verdict = match settled {
-                Settled::Failed => Verdict::Failed("settled by hand: it never went through".to_owned()),
-                Settled::Accepted(native) => {
-                    // How far it is will be seen; nobody has said that it ended.
-                    let batch = Batch::new(native.clone(), row.batch().state, row.batch().spec.clone());
-                    let (native, ids) = (native.clone(), NativeIds::Unique);
-                    Verdict::Accepted(Box::new(NativeIdentity { native, batch: Arc::new(batch), foreign: false, ids }))
-                }
-            };
-            done = Some(rules.settle(table, &lease, &verdict)?);
+            done = Some(rules.overrule(loader.table(), row, said)?);
             Ok(())
         })?;
         done.ok_or(LedgerError::NoRow(row))

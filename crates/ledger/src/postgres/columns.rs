@@ -59,6 +59,7 @@ const MOVING: &[&str] = &[
     "driver_log_url",
     "diagnostic",
     "refusal",
+    "missing",
     "hidden",
 ];
 
@@ -140,6 +141,7 @@ pub(super) fn moving(row: &Row) -> Vec<Value> {
         batch.app.driver_log_url.as_deref().into(),
         batch.diagnostic.as_deref().into(),
         entry.refusal.as_deref().into(),
+        time(entry.missing),
         Value::from(&*row.hidden.iter().map(hidden_mark).collect::<String>()),
     ]
 }
@@ -183,11 +185,12 @@ pub(super) fn read(sql: &Sql) -> Result<Arc<Row>, LedgerError> {
     batch.app = App { id: cells.text()?, url: cells.text()?, driver_log_url: cells.text()? };
     batch.diagnostic = cells.text()?;
     let refusal = cells.text()?;
+    let missing = cells.time()?;
     let hidden = hidden_of(&cells.must()?);
     let marker = Marker { uuid, name: marker_name };
     let (batch, unmapped) = (Arc::new(batch), unmapped.into());
     Ok(Arc::new(Row {
-        entry: Entry { row, backend, dialect, phase, marker, batch, unmapped, refusal },
+        entry: Entry { row, backend, dialect, phase, marker, batch, unmapped, refusal, missing },
         revision,
         listener,
         principal: principal.map(principal_named),

@@ -31,7 +31,7 @@ pub(super) enum Order {
     Prepared(&'static str, Vec<Value>),
 }
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     client: Client,
     notices: RefCell<mpsc::UnboundedReceiver<Notification>>,
     statements: RefCell<HashMap<Box<str>, Statement>>,
@@ -46,6 +46,9 @@ pub(super) struct Connection {
 pub(super) enum Fault {
     /// The connection is gone. What had been asked for may have been done.
     Lost(String),
+    /// Who answers is not who was asked for, or does not take the way that was to be gone: no TLS, a certificate that is not trusted, a password that
+    /// is missing.
+    Barred(String),
     /// The database has said no.
     Refused(SqlState, String),
     /// An answer is not what was asked for.
@@ -71,11 +74,12 @@ impl Connection {
         Ok(connection)
     }
 
-    /// What waits longer than the one that asks is ended by the database too, and with it what it has locked.
+    /// What waits longer than the one that asks is ended by the database too, and with it what it has locked. To compile a count of a million rows
+    /// takes the server longer than it saves.
     fn set_up(&self) -> Result<(), Fault> {
         let ms = self.within.get().as_millis();
         self.words(&format!(
-            "SET search_path = batchlingua, pg_temp; SET client_encoding = 'UTF8'; SET lock_timeout = {}; \
+            "SET search_path = batchlingua, pg_temp; SET client_encoding = 'UTF8'; SET jit = off; SET lock_timeout = {}; \
              SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}; \
              DO $$ BEGIN IF current_setting('synchronous_commit') = 'off' THEN SET synchronous_commit = on; END IF; END $$",
             ms / 2
@@ -208,6 +212,12 @@ where
     }
 }
 
+/// Whether a handshake broke off, rather than that one of the two did not want the other.
+fn is_of_the_network(error: &tokio_postgres::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| !cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()))
+}
+
 fn silent(within: Duration) -> Fault {
     Fault::Lost(format!("no answer within {} ms", within.as_millis()))
 }
@@ -231,9 +241,16 @@ impl Fault {
         let Some(said) = error.as_db_error() else {
             let cause =
                 std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-            // A value that cannot be read is of this program's making; all else is of the network.
-            let is_ours = error.to_string().contains("serializing") || error.to_string().contains("deserializing");
-            return if is_ours { Self::Strange(cause) } else { Self::Lost(cause) };
+            // The driver tells its kinds by their words only.
+            return match error.to_string() {
+                // A value that cannot be read is of this program's making.
+                words if words.contains("serializing") => Self::Strange(cause),
+                words if words.starts_with("authentication error") || words.starts_with("invalid configuration") => {
+                    Self::Barred(cause)
+                }
+                words if words.contains("TLS") && !is_of_the_network(error) => Self::Barred(cause),
+                _ => Self::Lost(cause),
+            };
         };
         let text = format!("{} ({})", said.message(), said.code().code());
         // The server is ending, or has become one that only reads: another connection may do better.
@@ -249,7 +266,17 @@ impl Fault {
 
     pub(super) fn text(&self) -> String {
         match self {
-            Self::Lost(text) | Self::Refused(_, text) | Self::Strange(text) => text.clone(),
+            Self::Lost(text) | Self::Barred(text) | Self::Refused(_, text) | Self::Strange(text) => text.clone(),
+        }
+    }
+
+    /// Whether the same may go well a little later, with nobody having changed any setting. A server that starts says 57P03, which is as lost.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            // No room for a connection, or another replica has been at the tables for long.
+            Self::Refused(state, _) => state.code().starts_with("53") || *state == SqlState::LOCK_NOT_AVAILABLE,
+            Self::Barred(_) | Self::Strange(_) => false,
         }
     }
 
@@ -264,7 +291,7 @@ impl Fault {
     /// What waiting may mend, what it will not, and what is a bug.
     fn told(self, passing: fn(std::sync::Arc<str>) -> LedgerError) -> LedgerError {
         match self {
-            Self::Lost(text) => passing(text.into()),
+            Self::Lost(text) | Self::Barred(text) => passing(text.into()),
             Self::Strange(text) => LedgerError::Corrupt(text),
             Self::Refused(state, text) => match state.code().get(..2) {
                 Some("22" | "23") => LedgerError::Forbidden(text),

@@ -8,11 +8,12 @@ use std::sync::{
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use batchlingua_core::RowId;
+use batchlingua_core::{ListQuery, RowId, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cache::{Cache, Changes},
+    kept::{Answer, Lists, Moved},
     row::Id,
 };
 
@@ -29,6 +30,10 @@ pub(super) enum Trust {
 
 pub(super) struct Hot {
     pub(super) cache: Cache,
+    /// Current by what the own writer changes, forgotten with what another does.
+    pub(super) lists: Lists,
+    /// Held from before a commit until it is published, so that who reads a list knows which of the own changes its snapshot has.
+    pub(super) gate: Mutex<()>,
     trust: AtomicU8,
     /// The own writer's name on its present connection. Under an earlier one it may have committed without knowing.
     pub(super) writer: AtomicU64,
@@ -55,7 +60,7 @@ const TEXTS: usize = 400;
 const NOTIFICATIONS: usize = 8;
 
 impl News {
-    /// What others may remember otherwise. A row that has just been made is nobody's memory.
+    /// What others may remember otherwise. A row that has just been made is nobody's memory; if lists have it, it has a native id, which is told.
     pub(super) fn of(by: u64, changes: &Changes) -> Vec<Self> {
         let changed = changes.rows.iter().filter(|row| row.revision > 1).map(|row| row.id().0);
         let mut rows: Vec<i64> = changed.chain(changes.removed.iter().map(|row| row.0)).collect();
@@ -87,9 +92,10 @@ impl News {
 }
 
 impl Hot {
-    pub(super) fn new(entries: usize) -> Self {
-        let trust = AtomicU8::new(Trust::None as u8);
-        Self { cache: Cache::new(entries), trust, writer: AtomicU64::new(0), told: Mutex::new(0) }
+    pub(super) fn new(entries: usize, list_rows: usize) -> Self {
+        let (cache, lists) = (Cache::new(entries), Lists::new(list_rows));
+        let (trust, writer) = (AtomicU8::new(Trust::None as u8), AtomicU64::new(0));
+        Self { cache, lists, gate: Mutex::new(()), trust, writer, told: Mutex::new(0) }
     }
 
     pub(super) fn trust(&self) -> Trust {
@@ -104,12 +110,21 @@ impl Hot {
         self.trust.store(trust as u8, Ordering::Release);
     }
 
+    /// A list as it stands, if it is here and nothing of the others can have been missed.
+    pub(super) fn kept(&self, query: &ListQuery, scope: &Scope) -> Option<Answer> {
+        (self.trust() == Trust::Full).then(|| self.lists.get(query, scope)).flatten()
+    }
+
     fn told(&self) -> MutexGuard<'_, u64> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An own commit.
-    pub(super) fn publish(&self, number: u64, changes: Changes) {
+    /// An own commit. `None`: what the changed rows were before is not known.
+    pub(super) fn publish(&self, number: u64, changes: Changes, moved: Option<Vec<Moved>>) {
+        match moved {
+            Some(moved) => self.lists.publish(moved),
+            None => self.lists.forget(),
+        }
         let told = self.told();
         if number > *told {
             return self.cache.publish(changes);
@@ -124,6 +139,7 @@ impl Hot {
     pub(super) fn hear(&self, number: u64, news: &News) {
         let mut told = self.told();
         *told = number.max(*told);
+        self.lists.forget();
         if news.all {
             return self.cache.clear();
         }
@@ -135,8 +151,15 @@ impl Hot {
     pub(super) fn listens(&self, number: u64) {
         let mut told = self.told();
         *told = number.max(*told);
-        self.cache.clear();
+        drop(told);
+        self.clear();
         self.is_now(Trust::Full);
+    }
+
+    /// Nothing that was read before this is believed.
+    pub(super) fn clear(&self) {
+        self.lists.forget();
+        self.cache.clear();
     }
 }
 

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use batchlingua_core::{Filter, ListQuery, Millis, Order, Scope, SortKey, Uuid, Window};
+use batchlingua_core::{Filter, ListQuery, Millis, Order, RowId, Scope, SortKey, Uuid, Window};
 
 use super::{
     columns::{self, hidden_mark},
     connection::Connection,
-    tx::{id_text, read},
+    reader::SNAPSHOT,
+    tx::{get_all, id_text, read},
     value::{Value, escaped},
 };
-use crate::{LedgerError, row::Row};
-
-/// A page of rows, and how many there are in all.
-pub(super) struct Listed {
-    pub(super) rows: Vec<Arc<Row>>,
-    pub(super) total: u64,
-}
+use crate::{
+    LedgerError,
+    kept::{Count, Extent, Floors, Source},
+    row::Row,
+};
 
 /// Conditions that must all hold, with their values in the order of their places.
 struct Where {
@@ -52,19 +51,79 @@ fn texts<'a>(words: impl Iterator<Item = &'a str>) -> Value {
     Value::Texts(words.map(|text| escaped(text).into_owned()).collect())
 }
 
-pub(super) fn page(
-    connection: &Connection,
-    query: &ListQuery,
-    scope: &Scope,
-    now: Millis,
-) -> Result<Listed, LedgerError> {
+/// A list that is read.
+pub(super) struct Read<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) query: &'a ListQuery,
+    pub(super) scope: &'a Scope,
+    pub(super) now: Millis,
+}
+
+impl Read<'_> {
+    fn word(&self, word: &str) -> Result<(), LedgerError> {
+        self.connection.words(word).map(drop).map_err(|fault| fault.unreadable())
+    }
+
+    /// The snapshot is needed no more.
+    pub(super) fn end(&self) -> Result<(), LedgerError> {
+        self.word("ROLLBACK")
+    }
+}
+
+impl Source for Read<'_> {
+    fn begin(&self) -> Result<(), LedgerError> {
+        self.word(SNAPSHOT)
+    }
+
+    fn page(&self) -> Result<Vec<Arc<Row>>, LedgerError> {
+        page(self.connection, self.query, self.scope, self.now)
+    }
+
+    fn with_numbers(&self, rows: Vec<RowId>) -> Result<Vec<Arc<Row>>, LedgerError> {
+        Ok(get_all(self.connection, &rows)?.into_iter().flatten().collect())
+    }
+
+    fn count(&self) -> Result<Count, LedgerError> {
+        count(self.connection, self.query, self.scope)
+    }
+
+    /// With the next change by another replica all that was known is forgotten.
+    fn extent(&self, _: usize) -> Result<Option<Extent>, LedgerError> {
+        Ok(None)
+    }
+}
+
+/// The rows of a window.
+fn page(connection: &Connection, query: &ListQuery, scope: &Scope, now: Millis) -> Result<Vec<Arc<Row>>, LedgerError> {
+    shown(connection, matching(query, scope), query.order, query.window, now)
+}
+
+/// How many there are in all.
+fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
+    let (condition, asked) = (matching(query, scope), Floors::of(query, scope));
+    let least = |floor: Option<Millis>, column| floor.map_or("NULL::bigint".to_owned(), |_| format!("min({column})"));
+    let sql = format!(
+        "SELECT count(*), {}, {}, {} FROM batches WHERE {}",
+        least(asked.ended, "ended"),
+        least(asked.created, "created"),
+        least(asked.modified, "modified"),
+        condition.sql
+    );
+    let counted = connection.query(&sql, &condition.values).map_err(|fault| fault.unreadable())?;
+    let read = |sql: &tokio_postgres::Row| {
+        let time = |at: usize| Ok(sql.try_get::<_, Option<i64>>(at)?.map(Millis));
+        let least = Floors { ended: time(1)?, created: time(2)?, modified: time(3)? };
+        Ok(Count { total: sql.try_get::<_, i64>(0)?.cast_unsigned(), least })
+    };
+    let counted = counted.first().map(read).transpose();
+    let counted = counted.map_err(|error: tokio_postgres::Error| LedgerError::Corrupt(error.to_string()))?;
+    counted.ok_or_else(|| LedgerError::Corrupt("a count without a row".to_owned()))
+}
+
+fn matching(query: &ListQuery, scope: &Scope) -> Where {
     let mut condition = listed(scope);
     narrow(&mut condition, &query.filter);
-    let count = format!("SELECT count(*) FROM batches WHERE {}", condition.sql);
-    let counted = connection.query(&count, &condition.values).map_err(|fault| fault.unreadable())?;
-    let total: i64 = counted.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
-    let rows = shown(connection, condition, query.order, query.window, now)?;
-    Ok(Listed { rows, total: total.cast_unsigned() })
+    condition
 }
 
 /// The newest batch of that name that the scope lists.

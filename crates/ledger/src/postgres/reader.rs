@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 use super::{connection::Connection, slot::Slot, url::Place};
 use crate::LedgerError;
 
+/// From now on several statements see one moment, which is now, until they are ended by ROLLBACK.
+pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()";
+
 type Job = Box<dyn FnOnce(&mut Slot) + Send>;
 
 /// The readers' threads and the way to them.
@@ -50,22 +53,6 @@ impl Reader {
         let queue = self.queue.as_ref().ok_or(LedgerError::Stopped)?;
         queue.send(job).map_err(|_| LedgerError::Stopped)?;
         answer.await.map_err(|_| LedgerError::Stopped)?
-    }
-
-    /// Several statements of one moment, so that a count and its rows agree.
-    pub(super) async fn snapshot<T, F>(&self, read: F) -> Result<T, LedgerError>
-    where
-        T: Send + 'static,
-        F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    {
-        self.run(move |connection| {
-            let word = |word: &str| connection.words(word).map_err(|fault| fault.unreadable());
-            word("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-            let result = read(connection);
-            word("ROLLBACK")?;
-            result
-        })
-        .await
     }
 }
 

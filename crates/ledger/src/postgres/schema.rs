@@ -10,7 +10,7 @@
 use super::connection::{Connection, Fault};
 
 /// The statements that lead from each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// Both locks are of this class; its number is `BtLg`.
 pub(super) const MIGRATING: &str = "SELECT pg_advisory_xact_lock(1114917991, 1)";
@@ -93,6 +93,9 @@ const VERSION_1: &str = r#"
     CREATE INDEX nondescript ON batches (backend) WHERE native ~ '^[0-9]*$'
         AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = '';
 "#;
+
+/// Since when a backend has not shown a batch: what is waited for before it is called lost goes on in the next life.
+const VERSION_2: &str = "ALTER TABLE batches ADD COLUMN missing bigint";
 
 /// What a database says of itself before anything is changed.
 pub(super) enum Found {

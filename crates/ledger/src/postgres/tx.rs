@@ -13,11 +13,12 @@ use batchlingua_core::{BackendName, DialectName, Holder, KeptLog, Millis, RowId}
 use super::{
     columns,
     connection::{Connection, Order},
-    value::Value,
+    value::{Value, escaped},
 };
 use crate::{
     LedgerError,
     cache::Changes,
+    kept::Moved,
     row::{Id, Row},
     table::Table,
 };
@@ -40,13 +41,17 @@ pub(super) mod search {
         AND (coalesce(lease_until, 0) <= ? OR holder <> ?) ORDER BY "row" LIMIT ?"#;
     pub(in super::super) const NONDESCRIPT: &str = "backend = ? AND native ~ '^[0-9]*$'
         AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = ''";
-    pub(in super::super) const ENDED_BEFORE: &str = "ended < ? LIMIT ?";
+    pub(in super::super) const ENDED_BEFORE: &str = "ended < ? ORDER BY ended LIMIT ?";
     pub(in super::super) const UNENDED_CANCELS: &str =
         r#"cancel_asked AND phase = 'accepted' AND ended IS NULL ORDER BY "row" LIMIT ?"#;
     pub(in super::super) const ID: &str = "kind = ? AND text = ? AND space = ?";
 }
 
 const PUT_ID: &str = r#"INSERT INTO ids (kind, text, space, "row") VALUES (?, ?, ?, ?)"#;
+/// `1`, `2`, … for the first, the second of what is looked for.
+const WHOSE_ALL: &str = r#"SELECT wanted.place, ids."row"
+    FROM unnest(?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS wanted (kind, text, space, place)
+    JOIN ids ON ids.kind = wanted.kind AND ids.text = wanted.text AND ids.space = wanted.space"#;
 const FREE_ID: &str = "DELETE FROM ids WHERE kind = ? AND text = ? AND space = ?";
 const MOVE_IDS: &str = r#"UPDATE ids SET "row" = ? WHERE "row" = ?"#;
 const KEEP_LOG: &str = r#"INSERT INTO kept_logs ("row", first_line, total, text) VALUES (?, ?, ?, ?)
@@ -85,6 +90,10 @@ pub(super) struct Tx<'c> {
     pub(super) sent: bool,
     /// Rows that this job has written.
     own: HashMap<RowId, Arc<Row>>,
+    /// Rows that it has read: what they were before it writes them.
+    read: HashMap<RowId, Arc<Row>>,
+    /// What lists are to be told. `None`: rows were changed without a look at them.
+    pub(super) moved: Option<Vec<Moved>>,
 }
 
 impl<'c> Tx<'c> {
@@ -98,6 +107,8 @@ impl<'c> Tx<'c> {
             pending: before,
             sent: false,
             own: HashMap::new(),
+            read: HashMap::new(),
+            moved: Some(Vec::new()),
         }
     }
 
@@ -115,7 +126,9 @@ impl<'c> Tx<'c> {
     }
 
     fn rows(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Arc<Row>>, LedgerError> {
-        self.ask(sql, values)?.iter().map(columns::read).collect()
+        let rows: Vec<Arc<Row>> = self.ask(sql, values)?.iter().map(columns::read).collect::<Result<_, _>>()?;
+        self.read.extend(rows.iter().map(|row| (row.id(), row.clone())));
+        Ok(rows)
     }
 
     fn exists(&mut self, sql: &'static str, values: &[Value]) -> Result<bool, LedgerError> {
@@ -125,6 +138,19 @@ impl<'c> Tx<'c> {
     pub(super) fn write(&mut self, sql: &'static str, values: Vec<Value>) {
         self.wrote = true;
         self.pending.push(Order::Prepared(sql, values));
+    }
+
+    /// The row as it was before it is written now, if this job has seen it.
+    fn was(&self, row: RowId) -> Option<Arc<Row>> {
+        self.own.get(&row).or_else(|| self.read.get(&row)).cloned()
+    }
+
+    /// For lists; `is_known`: whether it is known what the row was.
+    fn move_row(&mut self, was: Option<Arc<Row>>, is: Option<Arc<Row>>, is_known: bool) {
+        match &mut self.moved {
+            Some(moved) if is_known => moved.extend(Moved::of(was, is)),
+            moved => *moved = None,
+        }
     }
 
     fn note(&mut self, row: Row) -> Arc<Row> {
@@ -217,7 +243,9 @@ impl Table for Tx<'_> {
         let mut values = columns::fixed(&row)?;
         values.extend(columns::moving(&row));
         self.write(&columns::INSERT, values);
-        Ok(self.note(row))
+        let row = self.note(row);
+        self.move_row(None, Some(row.clone()), true);
+        Ok(row)
     }
 
     fn update(&mut self, mut row: Row) -> Result<Arc<Row>, LedgerError> {
@@ -225,7 +253,11 @@ impl Table for Tx<'_> {
         let mut values = columns::moving(&row);
         values.push(row.id().0.into());
         self.write(&columns::UPDATE, values);
-        Ok(self.note(row))
+        let was = self.was(row.id());
+        let row = self.note(row);
+        let is_known = was.is_some();
+        self.move_row(was, Some(row.clone()), is_known);
+        Ok(row)
     }
 
     fn put_id(&mut self, id: Id, row: RowId) -> Result<(), LedgerError> {
@@ -250,6 +282,9 @@ impl Table for Tx<'_> {
         for sql in REMOVE {
             self.write(sql, vec![row.0.into()]);
         }
+        let was = self.was(row);
+        let is_known = was.is_some();
+        self.move_row(was, None, is_known);
         self.own.remove(&row);
         self.changes.removed.push(row);
         Ok(())
@@ -269,6 +304,39 @@ pub(super) fn by_row() -> &'static str {
 
 pub(super) fn get(connection: &Connection, row: RowId) -> Result<Option<Arc<Row>>, LedgerError> {
     Ok(read(connection, by_row(), &[row.0.into()])?.pop())
+}
+
+/// The rows with these numbers, in one statement.
+pub(super) fn get_all(connection: &Connection, rows: &[RowId]) -> Result<Vec<Option<Arc<Row>>>, LedgerError> {
+    let wanted = Value::Integers(rows.iter().map(|row| row.0).collect());
+    let read = read(connection, select!(*columns::ALL, r#""row" = ANY(?)"#), &[wanted])?;
+    let read: HashMap<RowId, Arc<Row>> = read.into_iter().map(|row| (row.id(), row)).collect();
+    Ok(rows.iter().map(|row| read.get(row).cloned()).collect())
+}
+
+/// The rows that have these ids, in two statements however many they are.
+pub(super) fn whose_rows(connection: &Connection, ids: &[Id]) -> Result<Vec<Option<Arc<Row>>>, LedgerError> {
+    if let [id] = ids {
+        return Ok(vec![whose_row(connection, id)?]);
+    }
+    let mut cells: [Vec<String>; 3] = Default::default();
+    for id in ids {
+        for (cells, cell) in cells.iter_mut().zip(id_texts(id)) {
+            cells.push(escaped(&cell).into_owned());
+        }
+    }
+    let found = connection.query(WHOSE_ALL, &cells.map(Value::Texts)).map_err(|fault| fault.unreadable())?;
+    let place = |sql: &tokio_postgres::Row| Ok((sql.try_get::<_, i64>(0)?, RowId(sql.try_get(1)?)));
+    let places: Result<HashMap<i64, RowId>, tokio_postgres::Error> = found.iter().map(place).collect();
+    let places = places.map_err(|error| LedgerError::Corrupt(error.to_string()))?;
+    let numbers: Vec<RowId> = places.values().copied().collect();
+    let rows: HashMap<RowId, Arc<Row>> = numbers
+        .iter()
+        .copied()
+        .zip(get_all(connection, &numbers)?)
+        .filter_map(|(row, read)| Some((row, read?)))
+        .collect();
+    Ok((1..=ids.len() as i64).map(|place| rows.get(places.get(&place)?).cloned()).collect())
 }
 
 /// The row that has the id.
@@ -321,13 +389,28 @@ pub(super) fn id_text(text: &str) -> String {
     format!("~{}", batchlingua_core::Uuid::new_v5(&batchlingua_core::Uuid::NAMESPACE_OID, text.as_bytes()))
 }
 
-pub(super) fn id_cells(id: &Id) -> [Value; 3] {
+fn id_texts(id: &Id) -> [String; 3] {
     let (kind, text, space) = match id {
         Id::Uuid(uuid) => ("uuid", uuid.to_string(), ""),
         Id::Ordinal(ordinal) => ("ordinal", ordinal.to_string(), ""),
         Id::Native(backend, native) => ("native", id_text(native.as_str()), backend.as_str()),
     };
-    [kind.into(), text.as_str().into(), space.into()]
+    [kind.to_owned(), text, space.to_owned()]
+}
+
+pub(super) fn id_cells(id: &Id) -> [Value; 3] {
+    id_texts(id).map(|text| text.as_str().into())
+}
+
+/// How many rows there are, and when the one ended that ended first.
+pub(super) fn extent(connection: &Connection) -> Result<(u64, Option<Millis>), LedgerError> {
+    let found =
+        connection.query("SELECT count(*), min(ended) FROM batches", &[]).map_err(|fault| fault.unreadable())?;
+    let read = |sql: &tokio_postgres::Row| Ok((sql.try_get::<_, i64>(0)?, sql.try_get::<_, Option<i64>>(1)?));
+    let read = found.first().map(read).transpose();
+    let read = read.map_err(|error: tokio_postgres::Error| LedgerError::Corrupt(error.to_string()))?;
+    let (count, oldest) = read.unwrap_or_default();
+    Ok((count.cast_unsigned(), oldest.map(Millis)))
 }
 
 pub(super) fn kept_log(connection: &Connection, row: RowId) -> Result<Option<KeptLog>, LedgerError> {

@@ -31,7 +31,7 @@ use super::{
     tx::{Counters, Tx},
     value::Value,
 };
-use crate::{LedgerError, cache::Changes, rules::Rules};
+use crate::{LedgerError, cache::Changes, kept::Moved, rules::Rules};
 
 /// How often an idle writer sees that its database is there, and how often a refused one sees whether it is back.
 const IDLE: Duration = Duration::from_secs(2);
@@ -96,7 +96,7 @@ impl Writer {
     pub(super) async fn run<T, F>(&self, rule: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let job = Asked { rule: Some(rule), result: None, reply };
@@ -202,6 +202,13 @@ struct Unknown {
     intents: Vec<Lease>,
 }
 
+/// What a transaction has changed.
+struct Done {
+    changes: Changes,
+    /// `None`: it has changed rows without a look at them.
+    moved: Option<Vec<Moved>>,
+}
+
 /// What has become of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -280,7 +287,7 @@ impl Work {
             }
         }
         // What is in memory may be of before that commit.
-        self.tools.hot.cache.clear();
+        self.tools.hot.clear();
         Ok(())
     }
 
@@ -292,7 +299,7 @@ impl Work {
         }
         let by = hot.writer.load(Ordering::Acquire);
         let prepared = begin(connection, clock.as_deref()).and_then(|counters| run(connection, counters, group, by));
-        let (number, changes) = match prepared {
+        let (number, Done { changes, moved }) = match prepared {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return connection.words("ROLLBACK").map(drop),
             Err(fault) => {
@@ -301,12 +308,17 @@ impl Work {
                 return Err(fault);
             }
         };
+        let gate = hot.gate.lock().unwrap_or_else(PoisonError::into_inner);
         match connection.words("COMMIT") {
-            Ok(_) => {}
-            Err(fault @ Fault::Lost(_)) => self.ask_about(number, &changes, fault)?,
+            Ok(_) => hot.publish(number, changes, moved),
+            Err(fault @ Fault::Lost(_)) => {
+                // Who reads meanwhile may see it or not.
+                drop(gate);
+                self.ask_about(number, &changes, fault)?;
+                self.tools.hot.publish(number, changes, None);
+            }
             Err(fault) => return Err(fault),
         }
-        self.tools.hot.publish(number, changes);
         Ok(())
     }
 
@@ -384,9 +396,10 @@ fn run(
     mut counters: Counters,
     group: &mut [Box<dyn Job>],
     by: u64,
-) -> Result<Option<(u64, Changes)>, Fault> {
+) -> Result<Option<(u64, Done)>, Fault> {
     let at_first = counters;
     let (mut changes, mut wrote) = (Changes::default(), false);
+    let mut moved = Some(Vec::new());
     // Whether the savepoint is a job's own; else the first that is sent makes one.
     let mut is_first = true;
     for job in group {
@@ -398,6 +411,7 @@ fn run(
             changes.rows.append(&mut tx.changes.rows);
             changes.removed.append(&mut tx.changes.removed);
             changes.ids.append(&mut tx.changes.ids);
+            moved = moved.zip(tx.moved).map(|(all, own)| all.into_iter().chain(own).collect());
             is_first = false;
         } else if tx.sent {
             connection.words("ROLLBACK TO SAVEPOINT job")?;
@@ -408,7 +422,8 @@ fn run(
     if !wrote && counters == at_first {
         return Ok(None);
     }
-    finish(connection, (at_first, counters), &changes, by).map(|number| Some((number, changes)))
+    let number = finish(connection, (at_first, counters), &changes, by)?;
+    Ok(Some((number, Done { changes, moved })))
 }
 
 /// All but the commit itself: the counters, the news for the others, and under which number it will be.

@@ -20,7 +20,7 @@ use crate::{
 
 pub(crate) use reuse::is_reused;
 pub(crate) use sight::{advanced, needs_asking};
-pub(crate) use submit::Draft;
+pub(crate) use submit::{Draft, overruled};
 
 /// The rules and what an operator may set about them.
 pub(crate) struct Rules {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    BackendName, Batch, BatchState, Bound, DialectName, Marker, Millis, NativeId, NativeIdentity, Observation, Phase,
-    Revival, RowId, Standing, Times, Uuid,
+    BackendName, Batch, BatchState, Bound, DialectName, Entry, Marker, Millis, NativeId, NativeIdentity, Observation,
+    Phase, Revival, RowId, Standing, Times, Uuid,
 };
 
 use super::{Rules, bind_native, known, reuse};
@@ -91,6 +91,17 @@ impl Rules {
         Ok(())
     }
 
+    /// Written once, however often it is missed until it is observed again.
+    pub(crate) fn miss(&self, table: &mut dyn Table, row: RowId) -> Result<Option<Entry>, LedgerError> {
+        let Some(row) = table.get(row)? else { return Ok(None) };
+        if !can_miss(&row) {
+            return Ok(Some(row.entry.clone()));
+        }
+        let mut missed = Arc::unwrap_or_clone(row);
+        missed.entry.missing = Some(self.clock.now());
+        Ok(Some(table.update(missed)?.entry.clone()))
+    }
+
     /// An ended batch has nothing to be asked.
     pub(crate) fn ask_cancel(&self, table: &mut dyn Table, rows: &[RowId]) -> Result<(), LedgerError> {
         for row in rows {
@@ -121,6 +132,11 @@ pub(crate) fn needs_asking(row: &Row) -> bool {
     !row.batch().cancel_asked && !row.batch().state.is_end()
 }
 
+/// Whether it is news that its backend does not show the batch.
+fn can_miss(row: &Row) -> bool {
+    row.entry.phase == Phase::Accepted && !row.batch().state.is_end() && row.entry.missing.is_none()
+}
+
 /// The row after this was seen; `None` if it says nothing new.
 pub(crate) fn advanced(row: &Row, seen: &Observation, now: Millis) -> Option<Row> {
     let was = row.standing();
@@ -140,13 +156,16 @@ pub(crate) fn advanced(row: &Row, seen: &Observation, now: Millis) -> Option<Row
     let diagnostic = news(kept, said);
     let same_times = times == batch.times;
     let silent = app_id.is_none() && app_url.is_none() && driver_log_url.is_none() && diagnostic.is_none();
-    if is == was && same_times && silent {
+    let same = is == was && same_times && silent;
+    if same && row.entry.missing.is_none() {
         return None;
     }
     let mut row = row.clone();
+    row.entry.missing = None;
     let batch = row.batch_mut();
     (batch.attempt, batch.state) = (is.attempt, is.state);
-    batch.times = Times { modified: now, ..times };
+    // That it is shown again is no change of the batch.
+    batch.times = Times { modified: if same { times.modified } else { now }, ..times };
     batch.app.id = app_id.or(batch.app.id.take());
     batch.app.url = app_url.or(batch.app.url.take());
     batch.app.driver_log_url = driver_log_url.or(batch.app.driver_log_url.take());

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use batchlingua_core::{
-    Entry, Holder, Intended, KeyClaim, Lease, Millis, NativeIdentity, NativeIds, NewIntent, Phase, Replay, Revival,
-    Verdict,
+    Batch, ByHand, Entry, Holder, Intended, KeyClaim, Lease, Millis, NativeIdentity, NativeIds, NewIntent, Overruled,
+    Phase, Replay, Revival, RowId, Verdict,
 };
 
 use super::{Rules, advanced, bind_native, known, reuse, sight};
@@ -69,7 +69,11 @@ impl Rules {
     }
 
     pub(crate) fn settle(&self, table: &mut dyn Table, lease: &Lease, verdict: &Verdict) -> Result<Entry, LedgerError> {
-        let mut row = held(table, lease)?;
+        let row = held(table, lease)?;
+        self.decide(table, row, verdict)
+    }
+
+    fn decide(&self, table: &mut dyn Table, mut row: Row, verdict: &Verdict) -> Result<Entry, LedgerError> {
         let asked = phase_of(verdict);
         match (row.entry.phase, asked) {
             (Phase::Accepted, Phase::Accepted) => {}
@@ -130,6 +134,28 @@ impl Rules {
         Ok(table.update(row)?.entry.clone())
     }
 
+    /// What a person has found out. The greater fence takes the right to speak for the intent from whoever may still be at it.
+    pub(crate) fn overrule(&self, table: &mut dyn Table, row: RowId, said: &ByHand) -> Result<Entry, LedgerError> {
+        let mut row = known(table, row)?;
+        let is = row.entry.phase;
+        let (asked, verdict) = match said {
+            ByHand::Failed => (Phase::Failed, Verdict::Failed("settled by hand: it never went through".to_owned())),
+            ByHand::Accepted(native) => {
+                // How far it is will be seen; nobody has said that it ended.
+                let batch = Batch::new(native.clone(), row.batch().state, row.batch().spec.clone());
+                let (native, ids) = (native.clone(), NativeIds::Unique);
+                let seen = NativeIdentity { native, batch: Arc::new(batch), foreign: false, ids };
+                (Phase::Accepted, Verdict::Accepted(Box::new(seen)))
+            }
+        };
+        if is != Phase::Ambiguous {
+            return Err(LedgerError::Settled { row: row.id(), is, asked });
+        }
+        row.fence += 1;
+        (row.holder, row.lease_until) = (None, None);
+        self.decide(table, row, &verdict)
+    }
+
     pub(crate) fn claim(
         &self,
         table: &mut dyn Table,
@@ -148,6 +174,17 @@ impl Rules {
                 Ok((row.entry.clone(), lease_of(&row)))
             })
             .collect()
+    }
+}
+
+/// What a person is told of the rule's answer: what he cannot have is no fault of this program.
+pub(crate) fn overruled(done: Result<Entry, LedgerError>) -> batchlingua_core::Result<Overruled> {
+    match done {
+        Ok(entry) => Ok(Overruled::Done(entry)),
+        Err(LedgerError::Settled { is, .. }) => Ok(Overruled::NotAmbiguous(is)),
+        Err(LedgerError::TwoRows { holder, .. }) => Ok(Overruled::Taken(holder)),
+        Err(LedgerError::NoRow(_)) => Ok(Overruled::Gone),
+        Err(error) => Err(error.into()),
     }
 }
 

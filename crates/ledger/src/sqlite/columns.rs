@@ -67,6 +67,7 @@ const MOVING: &[&str] = &[
     "driver_log_url",
     "diagnostic",
     "refusal",
+    "missing",
     "hidden",
 ];
 
@@ -143,6 +144,7 @@ pub(super) fn moving(row: &Row) -> [Given<'_>; MOVING.len()] {
         optional(batch.app.driver_log_url.as_deref()),
         optional(batch.diagnostic.as_deref()),
         optional(entry.refusal.as_deref()),
+        entry.missing.map_or(NULL, time),
         made(hidden_text(&row.hidden)),
     ]
 }
@@ -189,6 +191,7 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
     batch.app = App { id: cells.next()?, url: cells.next()?, driver_log_url: cells.next()? };
     batch.diagnostic = cells.next()?;
     let refusal = cells.next()?;
+    let missing = cells.time()?;
     let hidden = hidden_of(&cells.next::<String>()?);
     Ok(Arc::new(Row {
         entry: Entry {
@@ -200,6 +203,7 @@ pub(super) fn read(sql: &Sql<'_>) -> Result<Arc<Row>, LedgerError> {
             batch: Arc::new(batch),
             unmapped: unmapped.into(),
             refusal,
+            missing,
         },
         revision,
         listener,

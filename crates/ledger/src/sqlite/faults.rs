@@ -16,15 +16,15 @@ use super::{
     SqliteLedger,
     tests::{database, intent, is_there, opened, rows_in, scope},
 };
-use crate::{LedgerError, Options};
+use crate::{LedgerError, Options, port::Port};
 
 /// A row that is known, a row that is not there; and no word of the fault to who only reads.
-async fn reads_go_on(ledger: &SqliteLedger, known: u128, unknown: u128) {
+async fn reads_go_on(ledger: &Port<SqliteLedger>, known: u128, unknown: u128) {
     assert!(is_there(ledger, known).await && !is_there(ledger, unknown).await);
     assert!(ledger.page(&ListQuery::default(), &scope()).await.is_ok());
 }
 
-async fn refused(ledger: &SqliteLedger, number: u128, word: &str) {
+async fn refused(ledger: &Port<SqliteLedger>, number: u128, word: &str) {
     let error = ledger.intend(intent(number)).await.expect_err("it cannot be written");
     assert!(matches!(error.kind, ErrorKind::BackendUnavailable { .. }), "{error:?}");
     assert!(error.message.contains("submits are refused") && error.detail().contains(word), "{}", error.detail());

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use batchlingua_core::{KeptLog, RowId};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{connect, file, kept_log, reader, schema, tx, tx::Done, unreadable, unwritable};
+use super::{
+    connect, file, kept_log, reader, schema, tx,
+    tx::{Done, Ordinals},
+    unreadable, unwritable,
+};
 use crate::{
     LedgerError,
     archive::{Loader, Shelf, id_of},
@@ -49,11 +53,7 @@ impl Shelf for Files {
     }
 
     fn ids(&mut self, row: RowId) -> Result<Vec<Id>, LedgerError> {
-        let sql = "SELECT kind, text, space FROM ids WHERE row = ? ORDER BY kind, text, space";
-        let mut statement = self.connection.prepare_cached(sql).map_err(unreadable)?;
-        let cells =
-            statement.query_map([row.0], |sql| Ok((sql.get(0)?, sql.get(1)?, sql.get(2)?))).map_err(unreadable)?;
-        cells.map(|cells| id_of(cells.map_err(unreadable)?)).collect()
+        tx::ids_of(&self.connection, row)?.into_iter().map(id_of).collect()
     }
 
     fn whose(&mut self, id: &Id) -> Result<Option<RowId>, LedgerError> {
@@ -75,10 +75,11 @@ impl Shelf for Files {
     fn change(&mut self, work: &mut dyn FnMut(&mut dyn Loader) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unwritable)?;
-        let (done, cache) = (Done::default(), Cache::new(1));
-        let mut loading = Loading { connection: &transaction, table: done.begin(&transaction, &cache) };
+        let (done, cache, ordinals) = (Done::default(), Cache::new(1), Ordinals::default());
+        let mut loading = Loading { connection: &transaction, table: done.begin(&transaction, &cache, &ordinals) };
         work(&mut loading)?;
         drop(loading);
+        ordinals.give_back(&transaction)?;
         transaction.commit().map_err(unwritable)
     }
 

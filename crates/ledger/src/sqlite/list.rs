@@ -13,7 +13,7 @@ use super::{
 use crate::{
     LedgerError,
     cache::Cache,
-    kept::{Count, Floors},
+    kept::{Count, Extent, Floors, Member, Members, Source},
     row::Row,
 };
 
@@ -52,8 +52,40 @@ fn places(n: usize) -> String {
     vec!["?"; n].join(", ")
 }
 
+/// A list that is read.
+pub(super) struct Read<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) cache: &'a Cache,
+    pub(super) query: &'a ListQuery,
+    pub(super) scope: &'a Scope,
+    pub(super) now: Millis,
+}
+
+impl Source for Read<'_> {
+    /// The snapshot begins with the first look.
+    fn begin(&self) -> Result<(), LedgerError> {
+        one::<i64>(self.connection, "SELECT value FROM counters WHERE name = 'ordinal'", []).map(drop)
+    }
+
+    fn page(&self) -> Result<Vec<Arc<Row>>, LedgerError> {
+        page(self.connection, self.cache, self.query, self.scope, self.now)
+    }
+
+    fn with_numbers(&self, rows: Vec<RowId>) -> Result<Vec<Arc<Row>>, LedgerError> {
+        with_numbers(self.connection, self.cache, rows)
+    }
+
+    fn count(&self) -> Result<Count, LedgerError> {
+        count(self.connection, self.query, self.scope)
+    }
+
+    fn extent(&self, most: usize) -> Result<Option<Extent>, LedgerError> {
+        extent(self.connection, self.query, self.scope, most).map(Some)
+    }
+}
+
 /// The rows of a window: found by an index, and read only where the cache has not just this version of them.
-pub(super) fn page(
+fn page(
     connection: &Connection,
     cache: &Cache,
     query: &ListQuery,
@@ -62,8 +94,13 @@ pub(super) fn page(
 ) -> Result<Vec<Arc<Row>>, LedgerError> {
     let (sql, values) = window(matching(query, scope), query.order, query.window, now);
     let found: Vec<i64> = all(connection, &format!("SELECT row FROM batches WHERE {sql}"), params_from_iter(values))?;
-    let mut rows = Vec::with_capacity(found.len());
-    for row in found.into_iter().map(RowId) {
+    with_numbers(connection, cache, found.into_iter().map(RowId).collect())
+}
+
+/// The rows with these numbers, in their order.
+fn with_numbers(connection: &Connection, cache: &Cache, numbers: Vec<RowId>) -> Result<Vec<Arc<Row>>, LedgerError> {
+    let mut rows = Vec::with_capacity(numbers.len());
+    for row in numbers {
         let revision: Option<i64> = one(connection, "SELECT revision FROM batches WHERE row = ?", [row.0])?;
         let known = revision.and_then(|revision| cache.exactly(row, revision.cast_unsigned()));
         rows.extend(known.map_or_else(|| tx::get(connection, row), |known| Ok(Some(known)))?);
@@ -71,8 +108,26 @@ pub(super) fn page(
     Ok(rows)
 }
 
+/// Which rows there are in all, or only how many, if they are more than so many.
+fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize) -> Result<Extent, LedgerError> {
+    let count = count(connection, query, scope)?;
+    if usize::try_from(count.total).unwrap_or(usize::MAX) > most {
+        return Ok(Extent::Count(count));
+    }
+    let condition = matching(query, scope);
+    let sql = format!("SELECT row, created, modified, ended FROM batches WHERE {}", condition.sql);
+    let mut statement = connection.prepare_cached(&sql).map_err(unreadable)?;
+    let read = statement.query_map(params_from_iter(condition.values), |sql| {
+        let time = |at| sql.get(at).map(Millis);
+        let ended = sql.get::<_, Option<i64>>(3)?.map(Millis);
+        Ok(Member { row: RowId(sql.get(0)?), created: time(1)?, modified: time(2)?, ended })
+    });
+    let members: rusqlite::Result<Vec<Member>> = read.and_then(Iterator::collect);
+    Ok(Extent::Members(Members::new(Floors::of(query, scope), members.map_err(unreadable)?)))
+}
+
 /// How many there are in all.
-pub(super) fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
+fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
     let (condition, asked) = (matching(query, scope), Floors::of(query, scope));
     let least = |floor: Option<Millis>, column| floor.map_or("NULL".to_owned(), |_| format!("min({column})"));
     let sql = format!(

@@ -18,18 +18,9 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashSet,
-    path::Path,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use batchlingua_core::{
-    BackendName, BatchRef, Bound, DialectName, Entry, Health, Holder, Intended, KeptLog, Lease, Ledger, ListQuery,
-    NativeIdentity, NewIntent, Observation, Page, Result, Retention, RowId, Scope, Uuid, Verdict,
-};
+use batchlingua_core::{Entry, Health, KeptLog, ListQuery, Millis, Page, RowId, Scope};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 pub(crate) use self::files::Files;
@@ -41,10 +32,11 @@ use self::{
 use crate::{
     LedgerError, Options,
     cache::Cache,
-    kept::{Answer, Count, Lists},
+    kept::{Answer, Lists},
+    port::{Engine, Port},
     row::{Id, Row},
-    rules::{Draft, Rules, advanced, is_reused, needs_asking},
-    view,
+    rules::Rules,
+    table::Table,
 };
 
 /// How many prepared statements a connection keeps: all that there are but the rarer lists.
@@ -72,11 +64,11 @@ pub(crate) struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, LedgerError> {
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Port<Self>, LedgerError> {
         Self::open_with(path, options, schema::MIGRATIONS)
     }
 
-    fn open_with(path: &Path, options: &Options, migrations: &[&str]) -> Result<Self, LedgerError> {
+    fn open_with(path: &Path, options: &Options, migrations: &[&str]) -> Result<Port<Self>, LedgerError> {
         let lock = file::take(path)?;
         file::check(path, migrations.len())?;
         file::create(path)?;
@@ -87,7 +79,7 @@ impl SqliteLedger {
         };
         let cache = Arc::new(Cache::new(options.cache_entries));
         let (kept, gate) = (Arc::new(Lists::new(options.list_rows)), Arc::new(Gate::default()));
-        Ok(Self {
+        Ok(Port(Self {
             points: reader("ledger-rows")?,
             lists: reader("ledger-lists")?,
             writer: Writer::start(connection, lock, (cache.clone(), kept.clone(), gate.clone()), options.group)
@@ -96,218 +88,124 @@ impl SqliteLedger {
             kept,
             gate,
             rules: Arc::new(Rules::of_one_process(options)),
-        })
+        }))
     }
 
-    async fn write<T, F>(&self, mut rule: F) -> Result<T>
+    async fn write<T, F>(&self, mut rule: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnMut(&Rules, &mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
         let rules = self.rules.clone();
-        Ok(self.writer.run(move |tx| rule(&rules, tx)).await?)
+        self.writer.run(move |tx| rule(&rules, tx)).await
     }
 
-    /// The rows as they stand; `None` for those that are gone.
-    async fn known(&self, wanted: impl Iterator<Item = RowId>) -> Result<Vec<Option<Arc<Row>>>> {
-        let mark = self.cache.mark();
-        let mut rows: Vec<_> = wanted.map(|row| (row, self.cache.get(row))).collect();
-        let missing: Vec<RowId> = rows.iter().filter(|(_, known)| known.is_none()).map(|(row, _)| *row).collect();
-        if !missing.is_empty() {
-            let read = self
-                .points
-                .run(move |connection| {
-                    missing.into_iter().map(|row| tx::get(connection, row)).collect::<Result<Vec<_>, _>>()
-                })
-                .await?;
-            for ((_, place), read) in rows.iter_mut().filter(|(_, known)| known.is_none()).zip(read) {
-                *place = read.map(|read| self.cache.learn(mark, read));
+    /// A list that is not kept yet, or not any more.
+    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
+        let (cache, kept, gate) = (self.cache.clone(), self.kept.clone(), self.gate.clone());
+        let now = self.rules.clock.now();
+        let read = move |connection: &Connection| {
+            // Whoever waited before this one may have asked the same.
+            if let Some(answer) = kept.get(&query, &scope) {
+                return Ok(answer);
             }
-        }
-        Ok(rows.into_iter().map(|(_, row)| row).collect())
-    }
-
-    async fn by_id(&self, id: Id) -> Result<Option<Arc<Row>>> {
-        match self.cache.by_id(&id) {
-            Some(row) => Ok(Some(row)),
-            None => Ok(self.by_ids(vec![id]).await?.pop().flatten()),
-        }
-    }
-
-    async fn by_ids(&self, ids: Vec<Id>) -> Result<Vec<Option<Arc<Row>>>> {
-        let mark = self.cache.mark();
-        let mut rows: Vec<_> = ids.iter().map(|id| self.cache.by_id(id)).collect();
-        let missing = |row: &Option<Arc<Row>>| row.is_none();
-        let wanted: Vec<Id> = ids.into_iter().zip(&rows).filter(|(_, row)| missing(row)).map(|(id, _)| id).collect();
-        if wanted.is_empty() {
-            return Ok(rows);
-        }
-        let read = self
-            .points
-            .run(move |connection| {
-                let read = |id: Id| Ok(whose_row(connection, &id)?.map(|row| (id, row)));
-                wanted.into_iter().map(read).collect::<Result<Vec<_>, LedgerError>>()
-            })
-            .await?;
-        for (place, read) in rows.iter_mut().filter(|row| missing(row)).zip(read) {
-            *place = read.map(|(id, row)| {
-                self.cache.learn_id(mark, id, row.id());
-                self.cache.learn(mark, row)
-            });
-        }
-        Ok(rows)
-    }
-
-    async fn by_text(&self, text: &str) -> Result<Vec<Arc<Row>>> {
-        if let Some(rows) = self.cache.by_text(text) {
-            return Ok(rows);
-        }
-        let mark = self.cache.mark();
-        let wanted = text.to_owned();
-        let read = self.points.run(move |connection| tx::with_native(connection, &wanted)).await?;
-        if !read.is_empty() {
-            self.cache.learn_text(mark, text, read.iter().map(|row| row.id()).collect());
-        }
-        Ok(read.into_iter().map(|row| self.cache.learn(mark, row)).collect())
+            kept.read(
+                &query,
+                &scope,
+                &gate,
+                &list::Read { connection, cache: &cache, query: &query, scope: &scope, now },
+            )
+        };
+        self.lists.run(read).await
     }
 }
 
-#[async_trait]
-impl Ledger for SqliteLedger {
-    async fn intend(&self, new: NewIntent) -> Result<Intended> {
-        let draft = Draft::of(new);
-        self.write(move |rules, tx| rules.intend(tx, &draft)).await
+impl Engine for SqliteLedger {
+    type Connection = Connection;
+
+    fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
-    async fn may_send(&self, lease: &Lease) -> Result<()> {
-        let lease = lease.clone();
-        self.write(move |rules, tx| rules.may_send(tx, &lease)).await
+    fn cache(&self) -> &Cache {
+        &self.cache
     }
 
-    async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<Entry> {
-        let lease = lease.clone();
-        self.write(move |rules, tx| rules.settle(tx, &lease, &verdict)).await
+    /// Nobody else writes here.
+    fn is_trusted(&self) -> bool {
+        true
     }
 
-    async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {
-        let holder = holder.clone();
-        self.write(move |rules, tx| rules.claim(tx, &holder, limit)).await
+    fn knows_all(&self) -> bool {
+        true
     }
 
-    async fn find(&self, wanted: &BatchRef, scope: &Scope) -> Result<Option<Entry>> {
-        let shown = |row: &Arc<Row>| view::shows(scope, row).then(|| row.entry.clone());
-        match wanted {
-            BatchRef::Uuid(uuid) => Ok(self.by_id(Id::Uuid(*uuid)).await?.as_ref().and_then(shown)),
-            BatchRef::Ordinal(ordinal) => Ok(self.by_id(Id::Ordinal(*ordinal)).await?.as_ref().and_then(shown)),
-            BatchRef::Text(text) => {
-                let found = self.by_text(text).await?.iter().find_map(shown);
-                match Uuid::try_parse(text) {
-                    Ok(uuid) if found.is_none() => Ok(self.by_id(Id::Uuid(uuid)).await?.as_ref().and_then(shown)),
-                    _ => Ok(found),
-                }
-            }
-            BatchRef::Name(name) => {
-                let (name, scope) = (name.clone(), scope.clone());
-                let read = self.points.run(move |connection| list::newest_named(connection, &name, &scope)).await?;
-                Ok(read.map(|row| self.cache.refresh(row).entry.clone()))
-            }
-        }
+    async fn change<T, F>(&self, mut rule: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Rules, &mut dyn Table) -> Result<T, LedgerError> + Send + 'static,
+    {
+        self.write(move |rules, tx| rule(rules, tx)).await
     }
 
-    async fn bind(&self, backend: &BackendName, seen: &[NativeIdentity]) -> Result<Vec<Bound>> {
-        let ids = seen.iter().map(|seen| Id::Native(backend.clone(), seen.native.clone())).collect();
-        let known = self.by_ids(ids).await?;
-        // One that shows that the backend counts anew changes what the others are.
-        let anew =
-            known.iter().zip(seen).any(|(row, seen)| row.as_ref().is_some_and(|row| is_reused(&row.entry, seen)));
-        let row = |row: Arc<Row>| if anew { Bound::None } else { Bound::Row(row.entry.clone()) };
-        let mut bound: Vec<Bound> = known.into_iter().map(|known| known.map_or(Bound::None, row)).collect();
-        let is_new = |(bound, _): &(&mut Bound, &NativeIdentity)| matches!(bound, Bound::None);
-        let new: Vec<NativeIdentity> =
-            bound.iter_mut().zip(seen).filter(is_new).map(|(_, seen)| seen.clone()).collect();
-        if !new.is_empty() {
-            let backend = backend.clone();
-            let made = self.write(move |rules, tx| rules.bind(tx, &backend, &new)).await?;
-            for ((place, _), made) in bound.iter_mut().zip(seen).filter(is_new).zip(made) {
-                *place = made;
-            }
-        }
-        Ok(bound)
+    async fn read<T, F>(&self, read: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    {
+        self.points.run(read).await
     }
 
-    async fn may_be_ours(&self, row: RowId, seen: &NativeIdentity) -> Result<bool> {
-        let seen = seen.clone();
-        self.write(move |rules, tx| rules.may_be_ours(tx, row, &seen)).await
+    async fn read_many<T, F>(&self, read: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    {
+        self.lists.run(read).await
     }
 
-    async fn retire(&self, row: RowId) -> Result<()> {
-        self.write(move |rules, tx| rules.retire(tx, row)).await
+    fn rows(connection: &Connection, rows: &[RowId]) -> Result<Vec<Option<Arc<Row>>>, LedgerError> {
+        rows.iter().map(|row| tx::get(connection, *row)).collect()
     }
 
-    async fn observe(&self, seen: &[Observation]) -> Result<Vec<Entry>> {
-        let known = self.known(seen.iter().map(|seen| seen.row)).await?;
-        let now = self.rules.clock.now();
-        let is_news = |(seen, row): &(&Observation, &Option<Arc<Row>>)| {
-            row.as_ref().is_some_and(|row| seen.log.is_some() || advanced(row, seen, now).is_some())
-        };
-        // Of a row that moves, the writer is told all: what is no news now may be news after that.
-        let moving: HashSet<RowId> = seen.iter().zip(&known).filter(is_news).map(|(seen, _)| seen.row).collect();
-        if moving.is_empty() {
-            return Ok(known.into_iter().flatten().map(|row| row.entry.clone()).collect());
-        }
-        let news: Vec<Observation> = seen.iter().filter(|seen| moving.contains(&seen.row)).cloned().collect();
-        self.write(move |rules, tx| rules.observe(tx, &news)).await?;
-        self.entries(seen.iter().map(|seen| seen.row)).await
+    fn with_ids(connection: &Connection, ids: &[Id]) -> Result<Vec<Option<Arc<Row>>>, LedgerError> {
+        let read = |id| tx::whose(connection, id)?.map_or(Ok(None), |row| tx::get(connection, row));
+        ids.iter().map(read).collect()
     }
 
-    async fn ask_cancel(&self, rows: &[RowId]) -> Result<Vec<Entry>> {
-        let known = self.known(rows.iter().copied()).await?;
-        let news: Vec<RowId> = known.iter().flatten().filter(|row| needs_asking(row)).map(|row| row.id()).collect();
-        if !news.is_empty() {
-            self.write(move |rules, tx| rules.ask_cancel(tx, &news)).await?;
-        }
-        self.entries(rows.iter().copied()).await
+    fn with_native(connection: &Connection, text: &str) -> Result<Vec<Arc<Row>>, LedgerError> {
+        tx::with_native(connection, text)
     }
 
-    async fn unended_cancels(&self, limit: usize) -> Result<Vec<Entry>> {
-        let read = self.lists.run(move |connection| tx::unended_cancels(connection, limit)).await?;
-        Ok(self.newest(read))
+    fn newest_named(connection: &Connection, name: &str, scope: &Scope) -> Result<Option<Arc<Row>>, LedgerError> {
+        list::newest_named(connection, name, scope)
     }
 
-    async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>> {
+    fn unended_cancels(connection: &Connection, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError> {
+        tx::unended_cancels(connection, limit)
+    }
+
+    fn after(connection: &Connection, row: Option<RowId>, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError> {
+        let values = [row.map_or(i64::MIN, |row| row.0), tx::window(limit)];
+        tx::rows(connection, "row > ? ORDER BY row LIMIT ?", values)
+    }
+
+    fn kept_log(connection: &Connection, row: RowId) -> Result<Option<KeptLog>, LedgerError> {
+        kept_log(connection, row)
+    }
+
+    fn extent(connection: &Connection) -> Result<(u64, Option<Millis>), LedgerError> {
+        let count: Option<i64> = tx::one(connection, "SELECT count(*) FROM batches", [])?;
+        let oldest: Option<Option<i64>> = tx::one(connection, "SELECT min(ended) FROM batches", [])?;
+        Ok((count.unwrap_or_default().cast_unsigned(), oldest.flatten().map(Millis)))
+    }
+
+    async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>, LedgerError> {
         let answer = match self.kept.get(query, scope) {
             Some(answer) => answer,
             None => self.read_page(query.clone(), scope.clone()).await?,
         };
         Ok(Page { rows: self.cache.newest(&answer.rows), total: Some(answer.total), next: None })
-    }
-
-    async fn kept_log(&self, row: RowId) -> Result<Option<KeptLog>> {
-        Ok(self.points.run(move |connection| kept_log(connection, row)).await?)
-    }
-
-    async fn hide(&self, rows: &[RowId], from: &DialectName) -> Result<()> {
-        let (rows, from) = (rows.to_vec(), from.clone());
-        self.write(move |rules, tx| rules.hide(tx, &rows, &from)).await
-    }
-
-    async fn expire(&self, keep: &Retention) -> Result<u64> {
-        let (end, limit) = (keep.ended_before, keep.limit.max(1));
-        let mut dropped = 0;
-        // A transaction for each chunk: others write in between.
-        loop {
-            match self.write(move |rules, tx| rules.expire(tx, end, limit)).await? {
-                0 => return Ok(dropped),
-                some => dropped += some as u64,
-            }
-        }
-    }
-
-    async fn dump(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Entry>> {
-        let values = [after.map_or(i64::MIN, |row| row.0), tx::window(limit)];
-        let condition = "row > ? ORDER BY row LIMIT ?";
-        let read = self.lists.run(move |connection| tx::rows(connection, condition, values)).await?;
-        Ok(self.newest(read))
     }
 
     /// A store that did not take writes is tried anew: while nobody submits, nobody else would notice that it does again.
@@ -320,48 +218,6 @@ impl Ledger for SqliteLedger {
             }
         }
         self.writer.health()
-    }
-}
-
-impl SqliteLedger {
-    /// A list that is not kept yet, or not any more.
-    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
-        let (cache, kept, gate) = (self.cache.clone(), self.kept.clone(), self.gate.clone());
-        let now = self.rules.clock.now();
-        let read = move |connection: &Connection| {
-            // Whoever waited before this one may have asked the same.
-            if let Some(answer) = kept.get(&query, &scope) {
-                return Ok(answer);
-            }
-            let reading = {
-                let _gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
-                // The snapshot begins with the first look.
-                tx::one::<i64>(connection, "SELECT value FROM counters WHERE name = 'ordinal'", [])?;
-                kept.begin()
-            };
-            let rows = list::page(connection, &cache, &query, &scope, now)?;
-            let is_whole = query.window.from == 0 && (rows.len() as u64) < query.window.size;
-            let mut count = is_whole.then(|| Count::of(&rows));
-            if count.is_none() && !kept.counts(&query, &scope) {
-                count = Some(list::count(connection, &query, &scope)?);
-            }
-            match kept.learn(&reading, (&query, &scope), &rows, count) {
-                Some(answer) => Ok(answer),
-                None => {
-                    let total = list::count(connection, &query, &scope)?.total;
-                    Ok(Answer { rows, total })
-                }
-            }
-        };
-        self.lists.run(read).await
-    }
-
-    async fn entries(&self, rows: impl Iterator<Item = RowId>) -> Result<Vec<Entry>> {
-        Ok(self.known(rows).await?.into_iter().flatten().map(|row| row.entry.clone()).collect())
-    }
-
-    fn newest(&self, read: Vec<Arc<Row>>) -> Vec<Entry> {
-        read.into_iter().map(|row| self.cache.refresh(row).entry.clone()).collect()
     }
 }
 
@@ -390,10 +246,6 @@ fn connect(path: &Path, migrations: &[&str]) -> Result<Connection, LedgerError> 
         tracing::info!(from, to = migrations.len(), "the ledger was brought to a newer schema version");
     }
     Ok(connection)
-}
-
-fn whose_row(connection: &Connection, id: &Id) -> Result<Option<Arc<Row>>, LedgerError> {
-    tx::whose(connection, id)?.map_or(Ok(None), |row| tx::get(connection, row))
 }
 
 fn kept_log(connection: &Connection, row: RowId) -> Result<Option<KeptLog>, LedgerError> {

@@ -13,7 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x4274_4c67;
 
 /// The statements that lead from each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 const VERSION_1: &str = "
     CREATE TABLE batches (
@@ -114,6 +114,19 @@ const VERSION_4: &str = "
     DROP INDEX batches_by_name;
     CREATE INDEX batches_by_name ON batches (name, ended) WHERE name IS NOT NULL;
     CREATE INDEX batches_by_change ON batches (modified DESC, created, row) WHERE phase = 'accepted';
+";
+
+/// Since when a backend has not shown a batch: what is waited for before it is called lost goes on in the next life.
+const VERSION_5: &str = "
+    ALTER TABLE batches ADD COLUMN missing INTEGER;
+";
+
+/// What a submit need not pay for: nearly all ids of a row are in its own columns, so that only the others are looked for by the row. Of older
+/// rows nobody looked which they are: all of theirs count as such.
+const VERSION_6: &str = "
+    ALTER TABLE ids ADD COLUMN apart INTEGER NOT NULL DEFAULT 1;
+    DROP INDEX ids_by_row;
+    CREATE INDEX ids_apart ON ids (row) WHERE apart = 1;
 ";
 
 /// Brings the file to the newest version; where it was before.

@@ -1,6 +1,9 @@
 //! The rules' [`Table`] over one SQLite transaction. What it changes is noted, so that the cache can be told once it is durable.
+//!
+//! A commit costs by the pages that it changes, so nothing is written that can be known without. An id that stands in its row's own columns is
+//! found by them, and only others (`apart`) have a place in the index of ids by rows. What the row gives up is marked as such from then on.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::Cell, collections::HashMap, sync::Arc};
 
 use batchlingua_core::{BackendName, DialectName, Holder, KeptLog, Millis, RowId};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, params, params_from_iter, types::FromSql};
@@ -13,7 +16,7 @@ use crate::{
     LedgerError,
     cache::{Cache, Changes},
     kept::Moved,
-    row::{Id, Row},
+    row::{Id, MAX_ORDINAL, Row},
     table::Table,
 };
 
@@ -39,7 +42,46 @@ mod search {
     pub(super) const UNENDED_CANCELS: &str =
         "cancel_asked = 1 AND phase = 'accepted' AND ended IS NULL ORDER BY +row LIMIT ?";
     pub(super) const WHOSE: &str = "SELECT row FROM ids WHERE kind = ? AND text = ? AND space = ?";
+    pub(super) const APART: &str = "row = ? AND apart = 1";
 }
+
+/// So many ordinals are written as given at once. A crash leaves those of them that nobody got unused; an end in order does not.
+const ORDINALS: u32 = 64;
+
+/// Which ordinals are given, as the writer remembers it.
+#[derive(Default)]
+pub(super) struct Ordinals(Cell<Numbers>);
+
+/// The next one, and up to which it is written that they are given. Both 0: it has to be read.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Numbers {
+    next: u32,
+    written: u32,
+}
+
+impl Ordinals {
+    pub(super) fn now(&self) -> Numbers {
+        self.0.get()
+    }
+
+    /// What came after that was undone.
+    pub(super) fn undo(&self, to: Numbers) {
+        self.0.set(to);
+    }
+
+    /// Nobody knows what was undone: what the store says is right, and at most leaves some unused.
+    pub(super) fn forget(&self) {
+        self.0.take();
+    }
+
+    /// The end of the work: those that nobody got are free again.
+    pub(super) fn give_back(&self, connection: &Connection) -> Result<(), LedgerError> {
+        let Numbers { next, written } = self.0.take();
+        if next < written { write(connection, SET_ORDINAL, [next]) } else { Ok(()) }
+    }
+}
+
+const SET_ORDINAL: &str = "UPDATE counters SET value = ? WHERE name = 'ordinal'";
 
 /// Bytes of a probe.
 const PROBE: usize = 64 << 10;
@@ -52,6 +94,7 @@ pub(super) type Left = HashMap<RowId, Option<Arc<Row>>>;
 pub(super) struct Tx<'c> {
     pub(super) connection: &'c Connection,
     cache: &'c Cache,
+    ordinals: &'c Ordinals,
     earlier: &'c Left,
     own: Vec<(RowId, Option<Arc<Row>>)>,
     changes: Changes,
@@ -79,9 +122,9 @@ pub(super) struct Part {
 
 impl Done {
     /// The next job's part, over the same connection.
-    pub(super) fn begin<'c>(&'c self, connection: &'c Connection, cache: &'c Cache) -> Tx<'c> {
+    pub(super) fn begin<'c>(&'c self, connection: &'c Connection, cache: &'c Cache, ordinals: &'c Ordinals) -> Tx<'c> {
         let (own, changes, moved, wrote) = Default::default();
-        Tx { connection, cache, earlier: &self.left, own, changes, moved, wrote }
+        Tx { connection, cache, ordinals, earlier: &self.left, own, changes, moved, wrote }
     }
 
     pub(super) fn add(&mut self, mut part: Part) {
@@ -110,7 +153,29 @@ impl Tx<'_> {
 
     fn write(&mut self, sql: &str, values: impl Params) -> Result<(), LedgerError> {
         self.wrote = true;
-        prepared(self.connection, sql).map_err(unwritable)?.execute(values).map(drop).map_err(unwritable)
+        write(self.connection, sql, values)
+    }
+
+    /// Whether the id has to be found by its row otherwise than by the row's columns. One without an id of its backend's is about to get it.
+    fn is_apart(&mut self, id: &Id, row: RowId) -> Result<bool, LedgerError> {
+        let Some(row) = self.get(row)? else { return Ok(true) };
+        Ok(match id {
+            Id::Native(backend, _) if row.batch().id.native.is_none() => *backend != row.entry.backend,
+            Id::Uuid(_) | Id::Ordinal(_) | Id::Native(..) => row.own_ids().all(|own| own != *id),
+        })
+    }
+
+    /// The ids are the row's still, but no longer in its columns.
+    fn set_apart(&mut self, was: &Row, row: &Row) -> Result<(), LedgerError> {
+        if was.batch().id == row.batch().id {
+            return Ok(());
+        }
+        let sql = "UPDATE ids SET apart = 1 WHERE kind = ? AND text = ? AND space = ? AND row = ?";
+        for id in was.own_ids().filter(|id| row.own_ids().all(|own| own != *id)) {
+            let (kind, text, space) = id_cells(&id);
+            self.write(sql, params![kind, text, space, row.id().0])?;
+        }
+        Ok(())
     }
 
     fn note(&mut self, was: Option<Arc<Row>>, row: Row) -> Arc<Row> {
@@ -183,12 +248,24 @@ impl Table for Tx<'_> {
     }
 
     fn next_ordinal(&mut self) -> Result<u32, LedgerError> {
-        one(self.connection, "SELECT value FROM counters WHERE name = 'ordinal'", [])?
-            .ok_or_else(|| LedgerError::Corrupt("no counter of ordinals".to_owned()))
+        let mut given = self.ordinals.now();
+        if given.next >= given.written {
+            let read = one(self.connection, "SELECT value FROM counters WHERE name = 'ordinal'", [])?
+                .ok_or_else(|| LedgerError::Corrupt("no counter of ordinals".to_owned()))?;
+            given = Numbers { next: read, written: read };
+            self.ordinals.0.set(given);
+        }
+        Ok(given.next)
     }
 
     fn set_next_ordinal(&mut self, ordinal: u32) -> Result<(), LedgerError> {
-        self.write("UPDATE counters SET value = ? WHERE name = 'ordinal'", [ordinal])
+        let mut written = self.ordinals.now().written;
+        if ordinal > written {
+            written = ordinal.saturating_add(ORDINALS).min(MAX_ORDINAL + 1).max(ordinal);
+            self.write(SET_ORDINAL, [written])?;
+        }
+        self.ordinals.0.set(Numbers { next: ordinal, written });
+        Ok(())
     }
 
     fn insert(&mut self, mut row: Row) -> Result<Arc<Row>, LedgerError> {
@@ -206,12 +283,15 @@ impl Table for Tx<'_> {
         let number = Given::from(row.id().0);
         let values = changed.iter().map(|at| &after[*at]).chain([&number]);
         self.write(&columns::update(&changed), params_from_iter(values))?;
+        self.set_apart(&was, &row)?;
         Ok(self.note(Some(was.clone()), row))
     }
 
     fn put_id(&mut self, id: Id, row: RowId) -> Result<(), LedgerError> {
+        let apart = self.is_apart(&id, row)?;
         let (kind, text, space) = id_cells(&id);
-        self.write("INSERT INTO ids (kind, text, space, row) VALUES (?, ?, ?, ?)", params![kind, text, space, row.0])?;
+        let sql = "INSERT INTO ids (kind, text, space, row, apart) VALUES (?, ?, ?, ?, ?)";
+        self.write(sql, params![kind, text, space, row.0, apart])?;
         self.changes.ids.push((id, Some(row)));
         Ok(())
     }
@@ -223,12 +303,23 @@ impl Table for Tx<'_> {
     }
 
     fn move_ids(&mut self, from: RowId, to: RowId) -> Result<(), LedgerError> {
-        self.write("UPDATE ids SET row = ?2 WHERE row = ?1", [from.0, to.0])
+        self.write(&format!("UPDATE ids SET row = ?2 WHERE {}", search::APART.replace('?', "?1")), [from.0, to.0])?;
+        let sql = "UPDATE ids SET row = ?5, apart = 1 WHERE kind = ?1 AND text = ?2 AND space = ?3 AND row = ?4";
+        for id in self.get(from)?.iter().flat_map(|row| row.own_ids()) {
+            let (kind, text, space) = id_cells(&id);
+            self.write(sql, params![kind, text, space, from.0, to.0])?;
+        }
+        Ok(())
     }
 
     fn remove(&mut self, row: RowId) -> Result<(), LedgerError> {
         let was = self.get(row)?;
-        self.write("DELETE FROM ids WHERE row = ?", [row.0])?;
+        self.write(&format!("DELETE FROM ids WHERE {}", search::APART), [row.0])?;
+        let sql = "DELETE FROM ids WHERE kind = ? AND text = ? AND space = ? AND row = ?";
+        for id in was.iter().flat_map(|was| was.own_ids()) {
+            let (kind, text, space) = id_cells(&id);
+            self.write(sql, params![kind, text, space, row.0])?;
+        }
         self.write("DELETE FROM kept_logs WHERE row = ?", [row.0])?;
         self.write("DELETE FROM batches WHERE row = ?", [row.0])?;
         self.changes.removed.push(row);
@@ -252,6 +343,24 @@ pub(super) fn get(connection: &Connection, row: RowId) -> Result<Option<Arc<Row>
 
 pub(super) fn whose(connection: &Connection, id: &Id) -> Result<Option<RowId>, LedgerError> {
     Ok(one(connection, search::WHOSE, id_cells(id))?.map(RowId))
+}
+
+/// All ids of a row, in their order.
+pub(super) fn ids_of(connection: &Connection, row: RowId) -> Result<Vec<(String, String, String)>, LedgerError> {
+    let sql = format!("SELECT kind, text, space FROM ids WHERE {}", search::APART);
+    let mut statement = prepared(connection, &sql).map_err(unreadable)?;
+    let found = statement.query_map([row.0], |sql| Ok((sql.get(0)?, sql.get(1)?, sql.get(2)?))).map_err(unreadable)?;
+    let mut ids = found.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    for id in get(connection, row)?.iter().flat_map(|row| row.own_ids()) {
+        if whose(connection, &id)? == Some(row) {
+            let (kind, text, space) = id_cells(&id);
+            ids.push((kind.to_owned(), text, space));
+        }
+    }
+    ids.sort();
+    // Those of rows of older versions are found both ways.
+    ids.dedup();
+    Ok(ids)
 }
 
 /// Rows with a native id on any backend, newest first.
@@ -305,6 +414,10 @@ pub(super) fn window(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
+fn write(connection: &Connection, sql: &str, values: impl Params) -> Result<(), LedgerError> {
+    prepared(connection, sql).map_err(unwritable)?.execute(values).map(drop).map_err(unwritable)
+}
+
 fn prepared<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
     connection.prepare_cached(sql)
 }
@@ -344,6 +457,9 @@ mod tests {
         }
         let ids = plan(search::WHOSE);
         assert!(ids.contains("PRIMARY KEY (kind=? AND text=? AND space=?)"), "{ids}");
-        assert!(plan("DELETE FROM ids WHERE row = ?").contains("INDEX ids_by_row (row=?)"));
+        for change in ["DELETE FROM ids", "UPDATE ids SET row = 1"] {
+            let plan = plan(&format!("{change} WHERE {}", search::APART));
+            assert!(plan.contains("INDEX ids_apart (row=?)"), "{plan}");
+        }
     }
 }

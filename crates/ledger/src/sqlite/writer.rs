@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     file::Lock,
-    tx::{Done, Tx},
+    tx::{Done, Ordinals, Tx},
 };
 use crate::{LedgerError, cache::Cache, kept::Lists};
 
@@ -40,9 +40,11 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let health = Arc::new(Mutex::new(Health::Good));
-        let work = Work { connection, cache, lists, gate, health: health.clone() };
+        let (ordinals, told) = (Ordinals::default(), health.clone());
+        let work = Work { connection, cache, ordinals, lists, gate, health: told };
         let thread = thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
             work.run(&jobs, group.max(1));
+            work.end();
             drop(work);
             drop(lock);
         })?;
@@ -147,6 +149,7 @@ enum Attempt {
 struct Work {
     connection: Connection,
     cache: Arc<Cache>,
+    ordinals: Ordinals,
     lists: Arc<Lists>,
     gate: Arc<Gate>,
     health: Arc<Mutex<Health>>,
@@ -192,11 +195,13 @@ impl Work {
     fn attempt(&self, group: &mut [Box<dyn Job>], apart: bool, fault: &mut Option<String>) -> Result<Attempt, String> {
         self.execute("BEGIN IMMEDIATE")?;
         let mut done = Done::default();
+        let at_first = self.ordinals.now();
         for job in group {
+            let before = self.ordinals.now();
             if apart {
                 self.execute("SAVEPOINT job")?;
             }
-            let mut tx = done.begin(&self.connection, &self.cache);
+            let mut tx = done.begin(&self.connection, &self.cache, &self.ordinals);
             let result = job.run(&mut tx);
             let part = tx.end();
             match result {
@@ -205,12 +210,15 @@ impl Work {
                     *fault = failed.of_the_store.or(fault.take());
                     // On a full disk, among others, SQLite gives up the whole transaction by itself.
                     if self.connection.is_autocommit() {
+                        self.ordinals.forget();
                         return Err(fault.take().unwrap_or_else(|| "the transaction was given up".to_owned()));
                     }
                     if apart {
                         self.execute("ROLLBACK TO job")?;
+                        self.ordinals.undo(before);
                     } else if part.wrote {
                         self.execute("ROLLBACK")?;
+                        self.ordinals.undo(at_first);
                         return Ok(Attempt::Spoilt);
                     }
                 }
@@ -236,11 +244,19 @@ impl Work {
     fn execute(&self, sql: &str) -> Result<(), String> {
         let done = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         done.map(drop).map_err(|cause| {
+            self.ordinals.forget();
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
             cause.to_string()
         })
+    }
+
+    /// A store that cannot be written keeps what it has: some ordinals stay unused.
+    fn end(&self) {
+        if let Err(error) = self.ordinals.give_back(&self.connection) {
+            tracing::warn!(cause = %error, "the next integers for batches are not written: some of them stay unused");
+        }
     }
 
     fn tell(&self, fault: Option<String>, wrote: bool) {

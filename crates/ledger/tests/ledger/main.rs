@@ -1,5 +1,5 @@
 //! One behaviour for all engines (`suite`), what only files can do (`sqlite`), what only several processes on one database can do
-//! (`postgres`), and random histories against a model (`model`).
+//! (`postgres`, over TLS in `tls`), and random histories against a model (`model`).
 
 mod archive;
 mod house;
@@ -7,3 +7,4 @@ mod model;
 mod postgres;
 mod sqlite;
 mod suite;
+mod tls;

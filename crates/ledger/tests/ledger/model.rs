@@ -191,7 +191,7 @@ impl Life {
             }
             Deed::Expire(before) => {
                 let ended_before = Millis(batchlingua_core::Clock::now(&*house.clock).0 + before * 1000);
-                told(ledger.expire(&Retention { ended_before, limit: 2 }).await)
+                told(ledger.expire(&Retention { ended_before, room: None, limit: 2 }).await)
             }
             Deed::Go(seconds) => {
                 house.clock.go(Duration::from_secs(*seconds));

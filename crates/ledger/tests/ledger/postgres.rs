@@ -14,7 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchlingua_core::{BatchRef, BatchState, ErrorKind, Health, Intended, Ledger, NewIntent, Phase, RowId, Verdict};
+use batchlingua_core::{
+    BatchRef, BatchState, ErrorKind, Health, Intended, Ledger, ListQuery, NewIntent, Phase, RowId, Verdict,
+};
 use batchlingua_ledger::{Options, open};
 use batchlingua_testkit::postgres::Postgres;
 
@@ -156,6 +158,35 @@ async fn what_one_writes_renews_what_the_other_remembers() {
     assert_eq!(known().await.batch.diagnostic.as_deref(), Some("read from the database"));
     house.ledger.hide(&[entry.row], &"livy".into()).await.expect("rows can be hidden");
     soon("the other forgets it", async || state_of(&other, &wanted).await.is_none().then_some(())).await;
+}
+
+/// A list that is asked for again reaches no database, whatever this replica writes; after what another writes it does.
+#[tokio::test]
+async fn a_list_is_kept_until_another_replica_writes() {
+    let house = House::new(Engine::Postgres);
+    let first = house.accepted(named("one"), "1").await;
+    let scope = scope("livy");
+    // The batches in the list, and how many of them were read while that mark was on them.
+    let listed = async |ledger: &Arc<dyn Ledger>| {
+        let page = ledger.page(&ListQuery::default(), &scope).await.expect("lists are read");
+        let marked = page.rows.iter().filter(|entry| entry.batch.diagnostic.as_deref() == Some("read anew")).count();
+        assert_eq!(page.total, Some(page.rows.len() as u64));
+        (page.rows.len(), marked)
+    };
+    let other = house.replica(|_| {});
+    assert_eq!((listed(&house.ledger).await, listed(&other).await), ((1, 0), (1, 0)));
+    // Nobody tells of this, so it shows what is read.
+    house.database().sql("UPDATE batchlingua.batches SET diagnostic = 'read anew', revision = revision + 9");
+    assert_eq!((listed(&house.ledger).await, listed(&other).await), ((1, 0), (1, 0)), "kept");
+    let second = house.accepted(named("two"), "2").await;
+    assert_eq!(listed(&house.ledger).await, (2, 0), "an own change is put in its place");
+    soon("the other reads anew", async || (listed(&other).await == (2, 1)).then_some(())).await;
+    house.ledger.hide(&[second.row], &"livy".into()).await.expect("rows can be hidden");
+    assert_eq!(listed(&house.ledger).await, (1, 0), "and goes");
+    soon("the other hears of that too", async || (listed(&other).await == (1, 1)).then_some(())).await;
+    other.hide(&[first.row], &"livy".into()).await.expect("rows can be hidden");
+    assert_eq!(listed(&other).await, (0, 0));
+    soon("and so does this one", async || (listed(&house.ledger).await == (0, 0)).then_some(())).await;
 }
 
 #[tokio::test]

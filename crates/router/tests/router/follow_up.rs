@@ -122,6 +122,151 @@ async fn a_batch_that_its_backend_has_lost_becomes_unknown_only_after_a_while() 
     assert_eq!(house.state("2").await, "running");
 }
 
+/// Of a proxy that is restarted more often than that, clients would else never see an end.
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_missing_batch_goes_on_in_the_next_life() {
+    let mut house = House::new();
+    let (uuid, native) = house.running("a").await;
+    house.running("other").await;
+    assert_eq!((house.state(&uuid).await, house.state("2").await), ("running".into(), "running".into()));
+    house.backend.forget(&native);
+    for _ in 0..3 {
+        assert_eq!(house.state(&uuid).await, "running");
+        tokio::time::sleep(45 * SECOND).await;
+        house.gateway.drain().await;
+        house = house.next_life();
+    }
+    assert_eq!(house.state(&uuid).await, "running", "each life looks for itself");
+    tokio::time::sleep(11 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "running");
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_batch_is_missed_is_written_once_and_of_none_that_has_ended() {
+    for (state, writes) in [(BatchState::Running, 1), (BatchState::Failed, 0)] {
+        let house = House::over_able(|can| can.revival = Revival::AfterFailure);
+        let (uuid, native) = house.running("a").await;
+        house.backend.advance(&native, state);
+        assert_eq!(house.state(&uuid).await, state.as_str());
+        house.backend.forget(&native);
+        for _ in 0..5 {
+            assert_eq!(house.state(&uuid).await, state.as_str());
+        }
+        assert_eq!(house.ledger.calls("miss"), writes, "{state}");
+    }
+}
+
+/// A walk and a look may be under way for long: what they have read is of before the failure that the other has seen since.
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_a_failure_is_no_return_to_life() {
+    for slow in [Point::ScanAnswer, Point::GetAnswer] {
+        let house = House::over_able(|can| can.revival = Revival::AfterFailure);
+        let (uuid, native) = house.running("a").await;
+        assert_eq!(house.state(&uuid).await, "running");
+        house.backend.hold(slow);
+        tokio::time::sleep(2 * SECOND).await;
+        let poll = (slow == Point::GetAnswer).then(|| {
+            let (house, uuid) = (house.clone(), uuid.clone());
+            tokio::spawn(async move { house.state(&uuid).await })
+        });
+        house.backend.until_held(slow, 1).await;
+        house.backend.advance(&native, BatchState::Failed);
+        match poll {
+            // A walk sees it.
+            Some(poll) => {
+                tokio::time::sleep(15 * SECOND).await;
+                house.backend.release(slow);
+                poll.await.expect("it is answered");
+            }
+            None => {
+                assert_eq!(house.state(&uuid).await, "failed");
+                house.backend.release(slow);
+            }
+        }
+        tokio::time::sleep(2 * SECOND).await;
+        let shown = house.get(&format!("/jobs/{uuid}")).await;
+        assert_eq!((shown.text_of("state").as_str(), shown.json["attempt"].as_u64()), ("failed", Some(1)), "{slow:?}");
+    }
+}
+
+/// The backend may have been away as long as the proxy was, and not be whole yet.
+#[tokio::test(start_paused = true)]
+async fn what_a_past_life_has_missed_is_no_end_by_itself() {
+    for was_missed in [true, false] {
+        let house = House::new();
+        let (uuid, native) = house.running("a").await;
+        house.running("other").await;
+        assert_eq!((house.state(&uuid).await, house.state("2").await), ("running".into(), "running".into()));
+        house.backend.forget(&native);
+        if was_missed {
+            assert_eq!(house.state(&uuid).await, "running");
+        }
+        house.gateway.drain().await;
+        tokio::time::sleep(3_600 * SECOND).await;
+        let house = house.next_life();
+        house.backend.until_called(Point::Scan, 1).await;
+        house.settle_down().await;
+        assert_eq!(house.state(&uuid).await, "running", "the first look after an hour, missed before: {was_missed}");
+        tokio::time::sleep(5 * SECOND).await;
+        assert_eq!(house.state(&uuid).await, "running");
+        tokio::time::sleep(20 * SECOND).await;
+        assert_eq!(house.state(&uuid).await, if was_missed { "unknown" } else { "running" });
+        tokio::time::sleep(100 * SECOND).await;
+        assert_eq!(house.state(&uuid).await, "unknown");
+    }
+}
+
+/// An hour in which nobody looked does not make a server that shows nothing at all one that has lost its batches.
+#[tokio::test(start_paused = true)]
+async fn a_lost_memory_is_waited_for_by_each_life_anew() {
+    let house = House::new();
+    let (uuid, _) = house.running("a").await;
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.forget_all();
+    assert_eq!(house.state(&uuid).await, "running");
+    house.gateway.drain().await;
+    tokio::time::sleep(3_600 * SECOND).await;
+    let house = house.next_life();
+    for _ in 0..9 {
+        assert_eq!(house.state(&uuid).await, "running");
+        tokio::time::sleep(60 * SECOND).await;
+    }
+    tokio::time::sleep(120 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_shown_again_is_waited_for_as_long_as_the_first_time() {
+    let (clock, backend) = backend();
+    let house = House::over(clock, Arc::new(backend.able(|can| can.marking = Marking::Idempotent)), |_| {});
+    let (uuid, native) = house.running("a").await;
+    house.running("other").await;
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.forget(&native);
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "running");
+    let intent = Intent {
+        marker: Marker { uuid: uuid.parse().expect("a uuid"), name: None },
+        backend: "here".into(),
+        spec: Arc::new(spec("a")),
+        files: Arc::default(),
+        principal: context().principal,
+        dialect: context().dialect,
+        project: None,
+    };
+    house.backend.submit(&context(), house.backend.plan(intent).expect("a plan")).await.expect("back");
+    house.backend.advance(&native, BatchState::Running);
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.forget(&native);
+    assert_eq!(house.state(&uuid).await, "running");
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "running");
+    tokio::time::sleep(30 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "unknown");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_batch_is_noticed_though_nobody_asks_for_it() {
     for telling in [false, true] {

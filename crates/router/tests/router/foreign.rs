@@ -92,3 +92,22 @@ async fn what_was_dropped_for_its_age_does_not_come_again() {
     assert_eq!(house.get("/jobs").await.json["total"], 0);
     assert_eq!(house.get(&format!("/jobs/{uuid}")).await.status, 404);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_for_the_number_of_rows_does_not_come_again() {
+    let house = House::with(|plans| plans.limits.max_rows = Some(2));
+    for name in ["first", "second", "third"] {
+        let (uuid, native) = house.running(name).await;
+        house.backend.advance(&native, BatchState::Succeeded);
+        assert_eq!(house.state(&uuid).await, "succeeded");
+        tokio::time::sleep(SECOND).await;
+    }
+    tokio::time::sleep(2_400 * SECOND).await;
+    assert_eq!(house.get("/jobs").await.json["total"], 3, "who polls one may yet have to learn of its end");
+    tokio::time::sleep(1_800 * SECOND).await;
+    // The backend shows all three all the time; walks and looks for old rows come in turn.
+    for _ in 0..5 {
+        tokio::time::sleep(700 * SECOND).await;
+        assert_eq!(house.get("/jobs").await.json["total"], 2);
+    }
+}

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    Backend, Claim, Entry, Holder, Intended, Intent, Lease, Ledger, Marker, Marking, NewIntent, Phase, Principal,
-    Verdict,
+    Backend, BatchRef, ByHand, Claim, Entry, Holder, Intended, Intent, Lease, Ledger, Marker, Marking, NewIntent,
+    Phase, Principal, Verdict,
 };
 use batchlingua_router::Whereabouts;
-use batchlingua_testkit::{Point, context};
+use batchlingua_testkit::{Point, SubmitFault, context};
 use serde_json::json;
 
 use crate::house::{House, spec};
@@ -190,6 +190,131 @@ async fn where_nobody_can_tell_it_stays_open_and_is_asked_once() {
     house.ledger.settle(&lease, Verdict::Failed("it is not there".into())).await.expect("written");
     tokio::time::sleep(120 * SECOND).await;
     assert!(house.gateway.open_submits().is_empty(), "it is not waited for any more");
+}
+
+/// From the moment on that its client is told so, and not only once its lease is over.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_tell_is_shown_to_people_at_once() {
+    let house = House::over_able(|can| can.marking = Marking::None);
+    house.backend.next_submits([SubmitFault::UnknownButCreated]);
+    let told = house.post("/jobs", json!({ "file": "a.py" })).await;
+    assert_eq!(told.header("batchlingua-outcome"), Some("unknown"));
+    for wait in [Duration::ZERO, 600 * SECOND] {
+        tokio::time::sleep(wait).await;
+        let open: Vec<_> = house.gateway.open_submits().iter().map(|open| open.whereabouts).collect();
+        assert_eq!(open, [Whereabouts::LeftToPeople], "after {wait:?}");
+    }
+    assert_eq!(house.backend.calls(Point::LookUp), 1, "nobody asks again what cannot be told");
+    let row = house.gateway.open_submits()[0].entry.row;
+    house.ledger.overrule(row, &said(Some("17"))).await.expect("written");
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(house.gateway.open_submits().is_empty());
+    let began = tokio::time::Instant::now();
+    house.gateway.drain().await;
+    assert!(began.elapsed() < SECOND);
+}
+
+fn said(native: Option<&str>) -> ByHand {
+    native.map_or(ByHand::Failed, |native| ByHand::Accepted(native.into()))
+}
+
+/// Neither is a look-up that is on its way waited for, nor the pause before the next one.
+#[tokio::test(start_paused = true)]
+async fn a_person_settles_what_is_being_looked_for_and_the_look_ends() {
+    for (native, is_looking) in [(Some("mem-0"), true), (Some("mem-0"), false), (None, true), (None, false)] {
+        let house = not_started();
+        let entry = left_open(&house, Phase::Ambiguous).await;
+        let uuid = entry.batch.id.uuid;
+        house.backend.add_foreign(spec("left"));
+        if is_looking {
+            house.backend.hold(Point::LookUp);
+        }
+        house.gateway.start();
+        house.backend.until_called(Point::LookUp, 1).await;
+        house.settle_down().await;
+        assert_eq!(house.gateway.open_submits()[0].whereabouts, Whereabouts::LookedFor);
+        let began = tokio::time::Instant::now();
+        let by_uuid = BatchRef::Uuid(uuid);
+        let now = house.gateway.settle_by_hand(&by_uuid, &said(native), "ana").await.expect("it is ambiguous");
+        assert_eq!(now.phase, if native.is_some() { Phase::Accepted } else { Phase::Failed });
+        assert!(house.gateway.open_submits().is_empty(), "at once");
+        house.settle_down().await;
+        let looks = house.backend.calls(Point::LookUp);
+        house.backend.release(Point::LookUp);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        tokio::time::sleep(600 * SECOND).await;
+        assert_eq!(house.backend.calls(Point::LookUp), looks, "nobody looks for it any more");
+        assert_eq!(phase_of(&house, &entry).await, now.phase);
+        let found = house.get(&format!("/jobs/{uuid}")).await;
+        assert_eq!(found.status, if native.is_some() { 200 } else { 404 }, "{found:?}");
+        let word = if native.is_some() { "settle as accepted" } else { "settle as failed" };
+        assert_eq!(house.notebook.lines("audit"), [format!("audit {word} ok known")]);
+        assert!(house.notebook.lines("phase").contains(&format!("phase {}", now.phase.as_str())));
+    }
+}
+
+/// The client of the submit, whose connection stands, and its retry with the same key.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_ambiguous_submit_is_told_what_a_person_has_said() {
+    let (made, not_made) = (SubmitFault::UnknownButCreated, SubmitFault::UnknownAndNotCreated);
+    for (fault, native, status) in [(made, Some("mem-0"), 201), (not_made, None, 503)] {
+        let house = House::new();
+        house.backend.next_submits([fault]);
+        house.backend.hold(Point::LookUp);
+        let (key, body) = (&[("idempotency-key", "k")], json!({ "file": "a.py" }));
+        let first = house.posting("/jobs", key, body.clone());
+        house.backend.until_held(Point::LookUp, 1).await;
+        let second = house.posting("/jobs", key, body);
+        house.settle_down().await;
+        let open = house.gateway.open_submits().remove(0).entry;
+        let by_ordinal = BatchRef::Ordinal(open.batch.id.ordinal);
+        let began = tokio::time::Instant::now();
+        house.gateway.settle_by_hand(&by_ordinal, &said(native), "ana").await.expect("it is ambiguous");
+        let first = first.await.expect("answered");
+        assert_eq!(began.elapsed(), Duration::ZERO, "the look is not waited for");
+        let second = second.await.expect("answered");
+        assert_eq!(first.status, status, "{first:?}");
+        match native {
+            Some(_) => assert_eq!((first.text_of("uuid"), second.status.as_u16()), (second.text_of("uuid"), 201)),
+            // It never went through, so the retry is a submit of its own.
+            None => assert_eq!((first.header("retry-after"), second.status.as_u16()), (Some("1"), 201)),
+        }
+        house.backend.release(Point::LookUp);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_settles_nothing_else() {
+    let house = House::new();
+    let (uuid, _) = house.running("a").await;
+    let says = async |id: BatchRef, native: Option<&str>| {
+        house.gateway.settle_by_hand(&id, &said(native), "ana").await.expect_err("refused").to_string()
+    };
+    let known = BatchRef::Uuid(uuid.parse().expect("a uuid"));
+    assert!(says(known.clone(), None).await.contains("accepted, not ambiguous"));
+    assert!(says(BatchRef::Ordinal(99), None).await.contains("no submit has this id"));
+    let open = left_open(&house, Phase::Ambiguous).await;
+    assert!(says(BatchRef::Uuid(open.batch.id.uuid), Some("mem-0")).await.contains(&uuid), "whose it is");
+    assert!(phase_of(&house, &open).await.is_open());
+    assert_eq!(house.notebook.lines("audit settle").len(), 3);
+    house.gateway.drain().await;
+    assert!(says(known, None).await.contains("stopping"));
+}
+
+/// On a shared ledger nobody tells this process, and what it has begun to look for it must not go on looking for.
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_settled_is_not_looked_for_any_more() {
+    let house = not_started();
+    let entry = left_open(&house, Phase::Ambiguous).await;
+    house.backend.set_reachable(false);
+    house.gateway.start();
+    tokio::time::sleep(60 * SECOND).await;
+    house.ledger.overrule(entry.row, &ByHand::Failed).await.expect("written");
+    tokio::time::sleep(15 * SECOND).await;
+    let looks = house.backend.calls(Point::LookUp);
+    assert!(looks > 1 && house.gateway.open_submits().is_empty());
+    tokio::time::sleep(600 * SECOND).await;
+    assert_eq!(house.backend.calls(Point::LookUp), looks);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use batchlingua_core::{BatchState, NativeId};
 use batchlingua_router::CallLimits;
 use batchlingua_testkit::Point;
 use futures_util::future::join_all;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::house::{House, backend};
 
@@ -128,6 +128,53 @@ async fn an_end_is_seen_by_all_who_wait() {
     for (at, told) in join_all(polls).await.into_iter().enumerate() {
         assert_eq!(told.expect("an answer"), if at % 2 == 0 { "succeeded" } else { "failed" });
     }
+}
+
+/// A log that does not come holds up the batch whose end it is, and for as long as a log may; not what is told of the others.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_the_log_of_anothers_end() {
+    let (house, jobs) = watched(MANY, 100).await;
+    let [(ended, first), (moved, second), ..] = &jobs[..] else { panic!("many jobs") };
+    house.backend.advance(first, BatchState::Succeeded);
+    house.backend.advance(second, BatchState::Paused);
+    house.backend.hold(Point::Log);
+    let (began, ended) = (Instant::now(), polling(&house, ended));
+    assert_eq!(house.state(moved).await, "paused");
+    tokio::time::sleep(SECOND + TICK).await;
+    poll_all(&house, &jobs[2..].to_vec()).await;
+    assert!(began.elapsed() < 3 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(ended.await.expect("an answer"), "succeeded");
+}
+
+/// A round leaves ends to looks of their own: it has not seen to all that a list shows.
+#[tokio::test(start_paused = true)]
+async fn a_list_after_a_round_shows_the_ends_that_nobody_polls_for() {
+    let (house, jobs) = watched(MANY, 100).await;
+    house.backend.advance(&jobs[0].1, BatchState::Succeeded);
+    // Longer than a walk that all of it came from is good for.
+    for _ in 0..5 {
+        poll_all(&house, &jobs[1..].to_vec()).await;
+        tokio::time::sleep(SECOND / 2 + TICK).await;
+    }
+    let listed = house.get("/jobs?state=succeeded").await;
+    assert_eq!(listed.json["rows"].as_array().map(Vec::len), Some(1));
+}
+
+/// An end is for good: what a backend says otherwise of it later is no end that is still to be written.
+#[tokio::test(start_paused = true)]
+async fn after_a_round_that_left_nothing_a_list_needs_no_walk() {
+    let (house, jobs) = watched(MANY, 100).await;
+    let (ended, native) = &jobs[0];
+    house.backend.advance(native, BatchState::Succeeded);
+    assert_eq!(house.state(ended).await, "succeeded");
+    house.backend.edit(native, |batch| batch.state = BatchState::Failed);
+    for _ in 0..5 {
+        poll_all(&house, &jobs[1..].to_vec()).await;
+        tokio::time::sleep(SECOND / 2 + TICK).await;
+    }
+    let scans = house.backend.calls(Point::Scan);
+    assert_eq!(house.get("/jobs?state=succeeded").await.json["rows"].as_array().map(Vec::len), Some(1));
+    assert_eq!(house.backend.calls(Point::Scan), scans);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use batchlingua_core::{
-    BackendName, BatchRef, Bound, DialectName, Entry, Error, ErrorKind, Health, Holder, Intended, KeptLog, Lease,
-    Ledger, ListQuery, NativeIdentity, NewIntent, Observation, Page, Result, Retention, RowId, Scope, Verdict,
+    BackendName, BatchRef, Bound, ByHand, DialectName, Entry, Error, ErrorKind, Expired, Health, Holder, Intended,
+    KeptLog, Lease, Ledger, ListQuery, NativeIdentity, NewIntent, Observation, Overruled, Page, Result, Retention,
+    RowId, Scope, Verdict,
 };
 use tokio::sync::watch;
 
@@ -129,6 +130,13 @@ impl Ledger for Watched {
         done
     }
 
+    async fn overrule(&self, row: RowId, said: &ByHand) -> Result<Overruled> {
+        self.begin("overrule")?;
+        let done = self.inner.overrule(row, said).await;
+        self.end("overrule").await;
+        done
+    }
+
     async fn claim(&self, holder: &Holder, limit: usize) -> Result<Vec<(Entry, Lease)>> {
         self.begin("claim")?;
         let claimed = self.inner.claim(holder, limit).await;
@@ -165,6 +173,11 @@ impl Ledger for Watched {
         self.inner.observe(seen).await
     }
 
+    async fn miss(&self, row: RowId) -> Result<Option<Entry>> {
+        self.begin("miss")?;
+        self.inner.miss(row).await
+    }
+
     async fn ask_cancel(&self, rows: &[RowId]) -> Result<Vec<Entry>> {
         self.begin("ask_cancel")?;
         self.inner.ask_cancel(rows).await
@@ -190,7 +203,7 @@ impl Ledger for Watched {
         self.inner.hide(rows, from).await
     }
 
-    async fn expire(&self, keep: &Retention) -> Result<u64> {
+    async fn expire(&self, keep: &Retention) -> Result<Expired> {
         self.begin("expire")?;
         self.inner.expire(keep).await
     }

@@ -99,6 +99,9 @@ fn upload_dir_is_empty(limits: &Limits) -> bool {
     limits.upload.dir.as_os_str().is_empty()
 }
 
+/// Ordinals are below 2^31, so there are never more.
+const MOST_ROWS: u64 = i32::MAX as u64;
+
 /// `[ledger]`.
 pub(super) fn ledger(root: &mut Settings, limits: &mut Limits) -> LedgerConfig {
     let mut table = root.table("ledger");
@@ -110,6 +113,9 @@ pub(super) fn ledger(root: &mut Settings, limits: &mut Limits) -> LedgerConfig {
     let connections = count(&mut table, "connections", batchlingua_ledger::READERS, 100);
     let first_ordinal = table.integer("first_ordinal", 1, 0..=i32::MAX as u64) as u32;
     limits.keep_for = time(&mut table, "keep_for", limits.keep_for);
+    // 0: as many as there are.
+    let most = table.integer("max_rows", 0, 0..=MOST_ROWS);
+    limits.max_rows = (most > 0).then_some(most);
     let usual = batchlingua_ledger::CACHE_ENTRIES as u64;
     let cache_rows = table.integer("cache_rows", usual, 100..=10_000_000) as usize;
     close(root, table);

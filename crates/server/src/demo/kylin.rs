@@ -2,10 +2,10 @@
 
 use super::{
     Job, Seen,
-    client::{self, Caller},
     follow::{Words, judged, states},
     livy,
 };
+use crate::caller::{self, Caller};
 
 const WORDS: Words = Words { dialect: "kylin", before: &["PENDING", "RUNNING"], well: "FINISHED" };
 const JOBS: &str = "/kylin/api/jobs";
@@ -18,11 +18,11 @@ pub(super) async fn run(job: &Job<'_>) -> Result<Seen, String> {
     let name = job.name(WORDS.dialect).replace(' ', "%20");
     let query = format!("{JOBS}?key={name}&time_filter=4&page_size=1");
     let found = caller.get(&query).await?;
-    let (id, project) = (client::text(&found, "/data/value/0/id")?, client::text(&found, "/data/value/0/project")?);
-    let state = async || Ok(client::text(&caller.get(&query).await?, "/data/value/0/job_status")?.to_owned());
+    let (id, project) = (caller::text(&found, "/data/value/0/id")?, caller::text(&found, "/data/value/0/project")?);
+    let state = async || Ok(caller::text(&caller.get(&query).await?, "/data/value/0/job_status")?.to_owned());
     let seen = states(job, &WORDS, &format!("GET  {JOBS}?key=…"), state).await?;
     let answer = caller.get(&format!("{JOBS}/{id}/steps/{id}_00/output?project={project}")).await?;
-    let lines: Vec<String> = client::text(&answer, "/data/cmd_output")?.lines().map(str::to_owned).collect();
+    let lines: Vec<String> = caller::text(&answer, "/data/cmd_output")?.lines().map(str::to_owned).collect();
     job.say(WORDS.dialect, &format!("GET  {JOBS}/…/output"), format_args!("{} lines", lines.len()));
     Ok(judged(&WORDS, id, seen, lines))
 }

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::{
     Job, PAGE, Seen,
-    client::{self, Caller},
     follow::{Words, judged, states},
 };
+use crate::caller::{self, Caller};
 
 const WORDS: Words = Words { dialect: "livy", before: &["starting", "running"], well: "success" };
 
@@ -14,12 +14,12 @@ pub(super) async fn run(job: &Job<'_>) -> Result<Seen, String> {
     let caller = Caller::json(job.server);
     let id = submit(job, WORDS.dialect).await?;
     job.say(WORDS.dialect, "POST /batches", format_args!("201, batch {id}"));
-    let state = async || Ok(client::text(&caller.get(&format!("/batches/{id}/state")).await?, "/state")?.to_owned());
+    let state = async || Ok(caller::text(&caller.get(&format!("/batches/{id}/state")).await?, "/state")?.to_owned());
     let seen = states(job, &WORDS, &format!("GET  /batches/{id}/state"), state).await?;
     let mut lines = Vec::new();
     loop {
         let answer = caller.get(&format!("/batches/{id}/log?from={}&size={PAGE}", lines.len())).await?;
-        let page = client::lines(&answer["log"]);
+        let page = caller::lines(&answer["log"]);
         let ended = page.is_empty();
         lines.extend(page);
         if ended || lines.len() as u64 >= answer["total"].as_u64().unwrap_or_default() {

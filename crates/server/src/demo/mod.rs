@@ -6,7 +6,6 @@
 //!
 //! A dialect joins by one entry in `CLIENTS`.
 
-mod client;
 mod dli;
 mod follow;
 mod kylin;

@@ -15,6 +15,8 @@ pub enum Point {
     LookUp,
     /// A get begins.
     Get,
+    /// A get has been read; its answer is still to go.
+    GetAnswer,
     /// A step of a walk begins.
     Scan,
     /// A step of a walk has been read; its answer is still to go.
@@ -27,12 +29,13 @@ pub enum Point {
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Probe,
         Self::Submit,
         Self::SubmitAnswer,
         Self::LookUp,
         Self::Get,
+        Self::GetAnswer,
         Self::Scan,
         Self::ScanAnswer,
         Self::Log,

@@ -37,8 +37,8 @@ impl Authority {
         written(dir.join("ca.pem"), &self.issuer.pem())
     }
 
-    /// A client's certificate and its key, in files.
-    pub fn client_files(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
+    /// The certificate and key of a client or a server of this name, in files.
+    pub fn files(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.issue(name);
         let file = |what| dir.join(format!("{name}-{what}.pem"));
         (written(file("cert"), &certificate.pem()), written(file("key"), &key.serialize_pem()))

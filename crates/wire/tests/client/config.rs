@@ -118,8 +118,8 @@ fn faults_of_certificates_are_found_before_anything_connects() {
     let dir = tempfile::tempdir().expect("a directory");
     let authority = Authority::new();
     let ca = authority.ca_file(dir.path());
-    let (cert, key) = authority.client_files(dir.path(), "one");
-    let (_, other) = authority.client_files(dir.path(), "two");
+    let (cert, key) = authority.files(dir.path(), "one");
+    let (_, other) = authority.files(dir.path(), "two");
     let empty = dir.path().join("empty.pem");
     std::fs::write(&empty, "no certificate\n").expect("written");
     for (tls, says) in [

@@ -67,7 +67,7 @@ async fn a_client_s_certificate_is_shown_where_it_is_asked_for() {
     let tls = |who: Option<&Authority>| -> Value {
         let ca = servers.ca_file(dir.path());
         let Some(who) = who else { return json!({"tls": {"ca": ca}}) };
-        let (cert, key) = who.client_files(dir.path(), "etl");
+        let (cert, key) = who.files(dir.path(), "etl");
         json!({"tls": {"ca": ca, "cert": cert, "key": key}})
     };
     for who in [None, Some(&strangers)] {

@@ -1,6 +1,5 @@
 """Submitting a batch with every field that Livy has, following it to its end, and reading its log."""
 
-import json
 import pathlib
 import tarfile
 import uuid
@@ -11,6 +10,8 @@ from airflow.providers.apache.livy.hooks.livy import BatchState, LivyHook
 from airflow.providers.apache.livy.operators.livy import LivyOperator
 from airflow.providers.common.compat.sdk import AirflowException
 from lib.checks import until
+from lib.jobs import fields
+from lib.proxy import files_below, holding
 
 KEYS = ["id", "name", "owner", "proxyUser", "state", "appId", "appInfo", "log"]
 ALIVE = [BatchState.STARTING, BatchState.RUNNING]
@@ -66,7 +67,7 @@ def every_field(house, checks):
         return
     checks.that("only live states come before the end", all(state in ALIVE for state in seen[:-1]), seen)
 
-    got = json.loads(next(line for line in lines if line.startswith("FIELDS ")).removeprefix("FIELDS "))
+    got = fields(lines)
     checks.equal("args, as they were given", got["args"], ["--day", "2026-01-31", "7", "a b", "\"'$HOME`;", "ÄÖ ✓"])
     checks.equal("jars", got["jars"], True)
     checks.equal("pyFiles", got["py_files"], "by pyFiles")
@@ -175,8 +176,7 @@ def secrets(house, checks):
     checks.equal("it ends in success", to_its_end(hook, batch)[-1], BatchState.SUCCESS)
 
     def holders():
-        return [path.name for path in [*house.main.dir.rglob("*"), house.main.output]
-                if path.is_file() and secret.encode() in path.read_bytes()]
+        return holding([*files_below(house.main.dir), house.main.output], [secret.encode()])
 
     # What the job was started with may outlive it by a moment.
     checks.that("no file of the proxy has it", until("it is gone", lambda: not holders(), deadline=10))

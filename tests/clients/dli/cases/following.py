@@ -7,6 +7,8 @@ import uuid
 import zipfile
 
 from lib.checks import until
+from lib.jobs import fields
+from lib.proxy import files_below, holding
 from stock import FAST, PROJECT, client, listed, log, show, state, submit, to_its_end, whole_log
 
 
@@ -41,7 +43,7 @@ def every_field(house, checks):
         return
     checks.that("only live states come before the end", set(seen[:-1]) <= {"starting", "running"}, seen)
 
-    got = json.loads(next(line for line in lines if line.startswith("FIELDS ")).removeprefix("FIELDS "))
+    got = fields(lines)
     checks.equal("args, as they were given", got["args"], given)
     checks.equal("jars, pyFiles, files, archives by conf", (got["jars"], got["py_files"], got["files"], got["archives"]),
                  (True, "by pyFiles", "by files", "by archives"))
@@ -127,8 +129,7 @@ def secrets(house, checks):
                 and "fs.obs.secret.key" in show(sdk, made.id).req_body)
 
     def holders():
-        return [path.name for path in [*house.main.dir.rglob("*"), house.main.output]
-                if path.is_file() and secret.encode() in path.read_bytes()]
+        return holding([*files_below(house.main.dir), house.main.output], [secret.encode()])
 
     checks.that("no file of the proxy has it", until("it is gone", lambda: not holders(), deadline=10))
 

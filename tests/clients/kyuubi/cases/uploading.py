@@ -6,6 +6,8 @@ import zipfile
 
 from lib.checks import until
 from lib.exchange import Connection
+from lib.jobs import fields
+from lib.proxy import files_below, holding
 from stock import call, to_its_end, whole_log
 
 BOUNDARY = "9lXR2Yl0G0TqIs1HTuYwdqXgNOGxVRGpQ1SU6T"
@@ -66,11 +68,10 @@ def with_files(house, checks):
     checks.equal("its name, type and user", (batch["name"], batch["batchType"], batch["user"]), ("uploaded", "PYSPARK", "ann"))
     checks.equal("it ends in", to_its_end(house.main, batch["id"]), "FINISHED")
     lines = whole_log(house.main, batch["id"])
-    told = [line for line in lines if line.startswith("FIELDS ")]
-    if not checks.equal("the job ran", len(told), 1):
+    got = fields(lines)
+    if not checks.that("the job ran", got):
         checks.say("\n".join(lines[-30:]))
         return
-    got = json.loads(told[0].removeprefix("FIELDS "))
     checks.equal("args", got["args"], ["--day", "2026-01-31"])
     checks.equal("pyFiles", got["py_files"], "by a file that was uploaded")
     checks.equal("files", got["files"], "by another one")
@@ -92,17 +93,12 @@ def cut(house, checks):
 
 
 def spooled(house):
-    return [path for path in (house.main.dir / "uploads").rglob("*") if path.is_file()]
+    return files_below(house.main.dir / "uploads")
 
 
 def left(house, *contents):
-    def holds(path):
-        try:
-            # The log may well have what the job printed of it.
-            return path.suffix in (".py", ".txt") and any(content in path.read_bytes() for content in contents)
-        except FileNotFoundError:
-            return False
-    return [path for path in house.main.dir.rglob("*") if path.is_file() and holds(path)]
+    # The log may well have what the job printed of it.
+    return holding([path for path in files_below(house.main.dir) if path.suffix in (".py", ".txt")], contents)
 
 
 def jar(house, checks):

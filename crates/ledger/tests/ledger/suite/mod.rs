@@ -43,6 +43,7 @@ suite! {
         an_accepted_submit_cannot_become_anything_else
         a_refused_submit_is_shown_to_nobody
         an_ambiguous_submit_may_still_end_any_way
+        a_person_may_say_how_an_ambiguous_submit_ended_and_has_the_last_word
         an_open_intent_is_taken_over_when_its_lease_is_over
         an_open_intent_of_a_past_life_is_taken_over_at_once
         a_claim_takes_no_more_than_asked_and_the_oldest_first
@@ -81,6 +82,7 @@ suite! {
         a_state_never_goes_backwards
         a_sight_that_says_nothing_new_changes_nothing
         unknown_is_left_when_the_batch_is_seen_again
+        since_when_a_batch_is_missed_is_kept_until_it_is_seen
         a_new_attempt_starts_over
         times_are_kept_as_they_were_first_told
         a_late_sight_has_no_say_in_the_reason
@@ -119,6 +121,7 @@ suite! {
         a_window_cuts_and_the_total_stays;
     retention:
         rows_leave_with_their_ids_and_logs_after_their_time
+        more_rows_than_shall_be_kept_leave_by_their_ends
         an_ordinal_is_not_given_again_after_its_row_is_gone
         a_dump_walks_all_rows
         a_new_ledger_is_in_good_health;

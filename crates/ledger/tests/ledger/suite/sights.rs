@@ -8,7 +8,7 @@ use batchlingua_core::{
 };
 
 use crate::house::{
-    Engine, House, START, accepted, backend, intent, observation, scope, seen, seen_batch, stored_batch, text,
+    Engine, House, START, accepted, backend, intent, named, observation, scope, seen, seen_batch, stored_batch, text,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -79,6 +79,29 @@ pub(crate) async fn the_same_id_on_two_backends_is_two_batches(house: House) {
         assert_eq!(house.find_in(text(native), &only("there")).await.map(|entry| entry.row), Some(there.row));
         assert_eq!(house.bind("here", seen(native, BatchState::Running)).await.map(|e| e.row), Some(here.row));
     }
+}
+
+pub(crate) async fn since_when_a_batch_is_missed_is_kept_until_it_is_seen(house: House) {
+    let row = house.accepted(named("a"), "7").await;
+    let miss = async || house.ledger.miss(row.row).await.expect("written").and_then(|row| row.missing);
+    let told = house.observe(observation(row.row, BatchState::Running)).await;
+    assert_eq!(told.missing, None);
+    house.clock.go(MINUTE);
+    let since = Some(START.plus(MINUTE));
+    assert_eq!(miss().await, since);
+    house.clock.go(MINUTE);
+    assert_eq!(miss().await, since, "once, however often it is missed");
+    assert_eq!(house.find(text("7")).await.and_then(|row| row.missing), since);
+    let seen = house.observe(observation(row.row, BatchState::Running)).await;
+    assert_eq!((seen.missing, seen.batch.times), (None, told.batch.times), "it has not changed");
+    house.clock.go(MINUTE);
+    assert_eq!(miss().await, Some(START.plus(3 * MINUTE)), "another time");
+    let ended = house.observe(observation(row.row, BatchState::Succeeded)).await;
+    assert_eq!((ended.missing, miss().await), (None, None), "what has ended is not waited for");
+    let (open, _) = house.intend(intent()).await;
+    let unmissed = house.ledger.miss(open.row).await.expect("answered").expect("it is there");
+    assert_eq!(unmissed.missing, None, "nobody has seen it yet");
+    assert!(house.ledger.miss(RowId(77)).await.expect("answered").is_none());
 }
 
 pub(crate) async fn our_own_job_is_not_bound_before_its_submit_is_settled(house: House) {

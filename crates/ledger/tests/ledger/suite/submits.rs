@@ -3,13 +3,13 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use batchlingua_core::{
-    App, BatchKind, BatchRef, BatchSpec, BatchState, Claim, Conf, Error, ErrorKind, Extension, Fate, Field, Filter,
-    Intended, Lease, Marker, Millis, Native, NewIntent, Phase, Principal, RowId, Size, Times, Treatment, Uuid, Verdict,
-    redact::MASK,
+    App, BatchKind, BatchRef, BatchSpec, BatchState, ByHand, Claim, Conf, Error, ErrorKind, Extension, Fate, Field,
+    Filter, Intended, Lease, Marker, Millis, Native, NewIntent, Overruled, Phase, Principal, RowId, Size, Times,
+    Treatment, Uuid, Verdict, redact::MASK,
 };
 
 use crate::house::{
-    Engine, House, START, accepted, called, fresh_uuid, holder, intent, internal, named, observation, scope,
+    Engine, House, START, accepted, called, fresh_uuid, holder, intent, internal, keyed, named, observation, scope,
     seen_batch, text, with_spec,
 };
 
@@ -205,6 +205,46 @@ pub(crate) async fn an_ambiguous_submit_may_still_end_any_way(house: House) {
         assert_eq!(found.batch.state, BatchState::Queued);
         assert!(!house.settle(&lease, verdict).await.phase.is_open());
     }
+}
+
+pub(crate) async fn a_person_may_say_how_an_ambiguous_submit_ended_and_has_the_last_word(house: House) {
+    let says = async |row: RowId, said: ByHand| house.ledger.overrule(row, &said).await.expect("it is answered");
+    let native = |id: &str| ByHand::Accepted(id.into());
+    let (sent, sender) = house.intend(named("a")).await;
+    for (phase, go_on) in [(Phase::Intended, true), (Phase::Sending, false)] {
+        assert!(
+            matches!(says(sent.row, ByHand::Failed).await, Overruled::NotAmbiguous(is) if is == phase),
+            "{phase:?}"
+        );
+        if go_on {
+            house.ledger.may_send(&sender).await.expect("a refusal takes nothing from who sends it");
+        }
+    }
+    house.settle(&sender, Verdict::Ambiguous).await;
+    // Another's job is not his to give away, one that a walk has seen since is.
+    let other = house.accepted(intent(), "7").await;
+    assert!(matches!(says(sent.row, native("7")).await, Overruled::Taken(row) if row == other.row));
+    let foreign = house.bind("here", seen_batch("17", |_| {})).await.expect("a row");
+    let Overruled::Done(done) = says(sent.row, native("17")).await else { panic!("it was ambiguous") };
+    assert_eq!(
+        (done.row, done.phase, done.batch.state),
+        (sent.row, Phase::Accepted, BatchState::Running),
+        "as was seen"
+    );
+    for id in [BatchRef::Uuid(sent.batch.id.uuid), BatchRef::Uuid(foreign.batch.id.uuid), text("17")] {
+        assert_eq!(house.find(id).await.map(|entry| entry.row), Some(sent.row));
+    }
+    assert!(matches!(says(sent.row, ByHand::Failed).await, Overruled::NotAmbiguous(Phase::Accepted)));
+
+    let (lost, sender) = house.intend(keyed("k", 1)).await;
+    house.settle(&sender, Verdict::Ambiguous).await;
+    assert!(matches!(says(lost.row, ByHand::Failed).await, Overruled::Done(now) if now.phase == Phase::Failed));
+    let late = house.ledger.settle(&sender, accepted("18", BatchState::Running)).await;
+    assert!(internal(late).contains("another holder has it"), "who looked for it meanwhile has nothing to say");
+    assert!(house.ledger.claim(&holder("heir"), 9).await.expect("claims are answered").is_empty());
+    let again = house.ledger.intend(keyed("k", 1)).await.expect("written");
+    assert!(matches!(again, Intended::Fresh(..)), "its client may run it again");
+    assert!(matches!(says(RowId(77), ByHand::Failed).await, Overruled::Gone));
 }
 
 pub(crate) async fn an_open_intent_is_taken_over_when_its_lease_is_over(house: House) {

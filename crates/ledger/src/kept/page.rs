@@ -1,0 +1,100 @@
+//! A window of a list, brought up to date with each change of a row as far as it can be known what it shows then.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use batchlingua_core::{Millis, Order, Window};
+
+use crate::{cache::bytes, row::Row, view};
+
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) order: Order,
+    pub(super) window: Window,
+    pub(super) rows: Vec<Arc<Row>>,
+    /// In the order of all questions.
+    pub(super) asked: u64,
+}
+
+impl Page {
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.iter().map(|row| bytes(row)).sum()
+    }
+
+    fn order(&self, a: &Row, b: &Row) -> Ordering {
+        // No kept order depends on the time.
+        view::order(self.order, a, b, Millis::default())
+    }
+
+    fn size(&self) -> usize {
+        usize::try_from(self.window.size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it is known what the window shows after a row has gone, come, or become another. What stands before and behind the window is
+    /// not known but for its order.
+    pub(super) fn apply(&mut self, was: Option<&Arc<Row>>, is: Option<&Arc<Row>>) -> bool {
+        if self.window.size == 0 {
+            return true;
+        }
+        let full = self.rows.len() >= self.size();
+        let at = was.and_then(|was| self.rows.iter().position(|row| row.id() == was.id()));
+        match (was, at) {
+            (Some(was), Some(at)) => {
+                if let Some(is) = is
+                    && self.order(was, is) == Ordering::Equal
+                {
+                    self.rows[at] = is.clone();
+                    return true;
+                }
+                self.rows.remove(at);
+                match is {
+                    None => !full,
+                    Some(is) => match self.place(is) {
+                        Place::At(at) if at < self.rows.len() || !full => {
+                            self.rows.insert(at, is.clone());
+                            true
+                        }
+                        Place::At(_) | Place::Before => false,
+                    },
+                }
+            }
+            (Some(was), None) => match (self.place(was), is.map(|is| self.place(is))) {
+                (Place::Before, Some(Place::Before)) => !self.rows.is_empty(),
+                (Place::Before, None | Some(Place::At(_))) => false,
+                // It would be in the window.
+                (Place::At(at), _) if at < self.rows.len() || !full => false,
+                (Place::At(_), Some(Place::Before)) => false,
+                (Place::At(_), Some(Place::At(at))) => self.insert(at, is),
+                (Place::At(_), None) => true,
+            },
+            (None, _) => match is.map(|is| self.place(is)) {
+                Some(Place::At(at)) => self.insert(at, is),
+                Some(Place::Before) => false,
+                None => true,
+            },
+        }
+    }
+
+    fn insert(&mut self, at: usize, row: Option<&Arc<Row>>) -> bool {
+        if let Some(row) = row.filter(|_| at < self.size()) {
+            self.rows.insert(at, row.clone());
+            self.rows.truncate(self.size());
+        }
+        true
+    }
+
+    /// Where a row that is not in the window belongs.
+    fn place(&self, row: &Row) -> Place {
+        match self.rows.partition_point(|other| self.order(other, row) == Ordering::Less) {
+            0 if self.window.from > 0 => Place::Before,
+            at => Place::At(at),
+        }
+    }
+}
+
+/// Where a row belongs in the order of a list.
+enum Place {
+    /// Before the window, or between it and what stands before it.
+    Before,
+    /// Here; behind the last row, it may also be behind the window.
+    At(usize),
+}
