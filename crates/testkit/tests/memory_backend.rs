@@ -211,7 +211,7 @@ async fn what_its_state_or_its_abilities_forbid_is_refused() {
     backend.advance(&id, BatchState::Failed);
     assert_eq!(backend.control(&context(), &id, Action::Resume).await.expect("not its end"), Effect::Accepted);
     let batch = backend.get(&context(), &id, Detail::State).await.expect("there");
-    assert_eq!((batch.state, batch.attempt, batch.times.ended), (BatchState::Queued, 2, None));
+    assert_eq!((batch.state, batch.attempt, batch.times.ended), (BatchState::Queued, 1, None));
     backend.set_capabilities(|able| able.actions = [Action::Cancel].into_iter().collect());
     let error = backend.control(&context(), &id, Action::Pause).await.expect_err("it cannot");
     assert!(matches!(error.kind, ErrorKind::Unsupported { .. }));

@@ -224,8 +224,8 @@ impl World {
                 job.move_to(BatchState::Paused, now);
                 Effect::Accepted
             }
+            // It counts no attempts, as no platform of ours does: a change that is told late is then overtaken by those after it.
             Action::Resume | Action::Restart => {
-                job.batch.attempt += 1;
                 job.batch.times.started = None;
                 job.move_to(BatchState::Queued, now);
                 Effect::Accepted
