@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    dto::{Envelope, FrameworkError},
+    dto::FrameworkError,
     face::{Face, JSON, Spoken, V2, V4},
 };
 
@@ -15,11 +15,7 @@ const LARGE: usize = 51_200;
 
 /// A value: in an envelope, or bare in the legacy face.
 pub(crate) fn data(head: &RequestHead, spoken: Spoken, value: &impl Serialize) -> Response<Body> {
-    let body = match spoken.face {
-        Face::V4 | Face::V2 => java::to_vec(&Envelope { code: "000", data: value, msg: "" }),
-        Face::Legacy => java::to_vec(value),
-    };
-    compressed(head, spoken.content_type, body)
+    written(head, spoken, |out| out.extend(java::to_vec(value)))
 }
 
 /// The same for a value that `write` writes.

@@ -147,9 +147,9 @@ impl KylinDialect {
         let shown = self.shown(batch, now);
         // Steps of its own have times of their own.
         if batch.steps.is_empty() {
-            row::write(out, &self.rows.text(batch, &face, || row::with_gaps(shown, face)), batch, now);
+            row::write(out, &self.rows.text(batch, &face, || row::encode(shown, face)), batch, now);
         } else {
-            out.extend(row::encode(shown, face));
+            out.extend(row::whole(shown, face));
         }
     }
 

@@ -6,14 +6,6 @@ use serde::Serialize;
 
 use crate::{native::Words, span::Span};
 
-/// Around every answer of v4 and v2.
-#[derive(Debug, Serialize)]
-pub(crate) struct Envelope<T> {
-    pub(crate) code: &'static str,
-    pub(crate) data: T,
-    pub(crate) msg: &'static str,
-}
-
 /// Around every refusal of v4 and v2.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorObject {

@@ -19,11 +19,21 @@ const GAP: u8 = 0;
 /// What the numbers of gaps begin with, behind the name of their member.
 const NUMBER: &[u8] = b"\":-92233720368547758";
 
-/// The row as it stands, with the numbers or the gaps that are shown.
-pub(crate) fn encode(shown: Shown<'_>, face: Face) -> Vec<u8> {
-    if let Some(native) = native::job(shown.batch, face, Extent::Row) {
-        return native.get().as_bytes().to_vec();
+/// The row of a batch without steps of its own, but for what time moves. A Kylin's own row is as it came: its numbers are its own, whatever
+/// they look like.
+pub(crate) fn encode(shown: Shown<'_>, face: Face) -> Bytes {
+    match native::job(shown.batch, face, Extent::Row) {
+        Some(native) => Bytes::copy_from_slice(native.get().as_bytes()),
+        None => with_gaps(&made(Shown { now: None, ..shown }, face)).into(),
     }
+}
+
+/// The row of any batch as it is now.
+pub(crate) fn whole(shown: Shown<'_>, face: Face) -> Vec<u8> {
+    native::job(shown.batch, face, Extent::Row).map_or_else(|| made(shown, face), |native| native.get().into())
+}
+
+fn made(shown: Shown<'_>, face: Face) -> Vec<u8> {
     match face {
         Face::V4 => java::to_vec(&shown.job()),
         Face::V2 => java::to_vec(&shown.job2()),
@@ -31,12 +41,10 @@ pub(crate) fn encode(shown: Shown<'_>, face: Face) -> Vec<u8> {
     }
 }
 
-/// The same of a batch without steps of its own, whose spans would be others.
-pub(crate) fn with_gaps(shown: Shown<'_>, face: Face) -> Bytes {
-    let text = encode(Shown { now: None, ..shown }, face);
+fn with_gaps(text: &[u8]) -> Vec<u8> {
     let mut row = Vec::with_capacity(text.len());
     let mut from = 0;
-    for at in memmem::find_iter(&text, NUMBER) {
+    for at in memmem::find_iter(text, NUMBER) {
         // Within a text the quote would be an escaped one.
         let is_member = at > 0 && text[at - 1] != b'\\';
         let number = at + 2;
@@ -46,7 +54,7 @@ pub(crate) fn with_gaps(shown: Shown<'_>, face: Face) -> Bytes {
         from = number + written;
     }
     row.extend_from_slice(&text[from..]);
-    row.into()
+    row
 }
 
 /// Which gap a number stands for, and how long it is.
@@ -74,7 +82,7 @@ pub(crate) fn write(out: &mut Vec<u8>, row: &[u8], batch: &Batch<BatchId>, now: 
 mod tests {
     use std::sync::Arc;
 
-    use batchlingua_core::{BatchSpec, BatchState, Times, Uuid};
+    use batchlingua_core::{BatchSpec, BatchState, Native, Times, Uuid};
     use batchlingua_wire::Settings;
     use serde_json::json;
 
@@ -100,14 +108,31 @@ mod tests {
             let batch = Batch { times, ..Batch::new(id, state, Arc::new(spec)) };
             for face in [Face::V4, Face::V2, Face::Legacy] {
                 let shown = |now| Shown { batch: &batch, settings: &settings, now };
-                let row = with_gaps(shown(None), face);
+                let row = encode(shown(None), face);
                 for now in [Millis(10_000), Millis(1_000_000)] {
                     let mut text = Vec::new();
                     write(&mut text, &row, &batch, now);
-                    let anew = encode(shown(Some(now)), face);
+                    let anew = whole(shown(Some(now)), face);
                     assert_eq!(String::from_utf8_lossy(&text), String::from_utf8_lossy(&anew), "{face:?} {state:?}");
                 }
             }
         }
+    }
+
+    /// A number that stands for a gap in what is made here is a number in what a Kylin has made.
+    #[test]
+    fn a_kylins_own_row_has_no_gaps() {
+        let settings = FrontSettings::read(Settings::new("dialect.kylin", json!({}))).expect("defaults");
+        let object = format!("{{\"id\":\"a-b\",\"duration\":{},\"job_status\":\"RUNNING\"}}", i64::MIN);
+        let native =
+            Native { dialect: crate::NAME.into(), word: "RUNNING".into(), object: object.into(), status: None };
+        let id = BatchId { uuid: Uuid::from_u128(7), ordinal: 7, native: None };
+        let batch = Batch::new(id, BatchState::Running, Arc::new(BatchSpec::default()));
+        let batch = Batch { native: Some(native), ..batch };
+        let shown = Shown { batch: &batch, settings: &settings, now: None };
+        let mut text = Vec::new();
+        write(&mut text, &encode(shown, Face::V4), &batch, Millis(10_000));
+        let number = format!("\"duration\":{},", i64::MIN);
+        assert!(String::from_utf8_lossy(&text).contains(&number), "{}", String::from_utf8_lossy(&text));
     }
 }
