@@ -144,6 +144,11 @@ async fn http_1_0_is_served_and_closed_unless_it_asks_to_be_kept() {
         client.write_all(b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await.expect("written");
         read_until(&mut client, "[GET /a ]").await;
     }
+    // One that is closed all the same is not told that it is kept.
+    let two_hosts = b"GET /a HTTP/1.0\r\nHost: a\r\nHost: b\r\nConnection: keep-alive\r\n\r\n";
+    let answer = running.exchange(two_hosts).await.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.0 400") && answer.contains("connection: close\r\n"), "{answer}");
+    assert!(!answer.contains("keep-alive"), "{answer}");
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ where
         let activity = self.activity.clone();
         let service = self.speaker.service.clone();
         request.extensions_mut().insert(Peer(self.speaker.peer.ip()));
+        let version = request.version();
         let refusal = host_fault(&request).map(|fault| {
             (self.speaker.bad_message)(StatusCode::BAD_REQUEST, fault.reason)
                 .unwrap_or_else(|| in_neutral_words(fault.message))
@@ -70,6 +71,11 @@ where
             if activity.must_close() {
                 // The client is told, before it sends its next request into a closed connection.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            if version == Version::HTTP_10 && response.headers().get(header::CONNECTION).is_some_and(|it| it == "close")
+            {
+                // Of one that is marked as newer hyper says `keep-alive` beside `close` to who asked for that.
+                *response.version_mut() = version;
             }
             Ok(response.map(|body| AnswerStream { body, _in_work: in_work }))
         })
