@@ -113,10 +113,8 @@ pub(crate) fn run(args: LedgerArgs) -> Result<ExitCode, Refusal> {
     let take = || Archive::take(&url, &options);
     Ok(match args.deed {
         Deed::List { open, backend, json } => {
-            let wanted = |entry: &Entry| {
-                (!open || entry.phase.is_open()) && backend.as_ref().is_none_or(|name| name == entry.backend.as_str())
-            };
-            list(&mut look()?, wanted, json)?
+            let wanted = |entry: &Entry| backend.as_ref().is_none_or(|name| name == entry.backend.as_str());
+            list(&mut look()?, open, wanted, json)?
         }
         Deed::Show { id } => {
             let mut archive = look()?;
@@ -161,11 +159,16 @@ fn found(archive: &mut Archive, id: &str) -> Result<Entry, Refusal> {
     archive.find(id)?.ok_or_else(|| Refusal::Other(format!("no batch has the id '{id}'")))
 }
 
-fn list(archive: &mut Archive, wanted: impl Fn(&Entry) -> bool, json: bool) -> Result<ExitCode, Refusal> {
+fn list(archive: &mut Archive, open: bool, wanted: impl Fn(&Entry) -> bool, json: bool) -> Result<ExitCode, Refusal> {
+    // Open submits are few, and found without looking at all rows.
+    let each = |archive: &mut Archive, each: &mut dyn FnMut(&Entry) -> bool| match open {
+        true => archive.open_intents().map(|found| _ = found.iter().all(each)),
+        false => archive.each(each),
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     if json {
         let mut rows = Vec::new();
-        archive.each(|entry| {
+        each(archive, &mut |entry| {
             rows.extend(wanted(entry).then_some(entry.row));
             true
         })?;
@@ -178,7 +181,7 @@ fn list(archive: &mut Archive, wanted: impl Fn(&Entry) -> bool, json: bool) -> R
         return Ok(print::ended(out.flush()));
     }
     let mut written = Ok(());
-    archive.each(|entry| {
+    each(archive, &mut |entry| {
         if wanted(entry) {
             written = writeln!(out, "{}", shown(entry));
         }

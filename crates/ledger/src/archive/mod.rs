@@ -41,6 +41,10 @@ struct Head {
 /// What an engine offers beside [`batchlingua_core::Ledger`].
 pub(crate) trait Shelf {
     fn rows(&mut self, after: Option<RowId>, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError>;
+    /// The rows of submits without an outcome, in their order.
+    fn open_intents(&mut self) -> Result<Vec<Arc<Row>>, LedgerError>;
+    /// The rows that are known by this id on any backend, the newest first.
+    fn native(&mut self, id: &str) -> Result<Vec<Arc<Row>>, LedgerError>;
     fn ids(&mut self, row: RowId) -> Result<Vec<Id>, LedgerError>;
     fn whose(&mut self, id: &Id) -> Result<Option<RowId>, LedgerError>;
     fn log(&mut self, row: RowId) -> Result<Option<KeptLog>, LedgerError>;
@@ -104,7 +108,12 @@ impl Archive {
         }
     }
 
-    /// The row of an id as a client or an operator has it: a uuid, an integer, or a backend's own id.
+    /// The submits without an outcome, in their order. They are few, however many rows there are.
+    pub fn open_intents(&mut self) -> Result<Vec<Entry>, LedgerError> {
+        Ok(self.shelf.open_intents()?.iter().map(|row| row.entry.clone()).collect())
+    }
+
+    /// The row of an id as a client or an operator has it: a uuid, an integer, or a backend's own id, the newest with it.
     pub fn find(&mut self, id: &str) -> Result<Option<Entry>, LedgerError> {
         let known = [id.parse::<Uuid>().ok().map(Id::Uuid), id.parse::<u32>().ok().map(Id::Ordinal)];
         for id in known.into_iter().flatten() {
@@ -112,15 +121,7 @@ impl Archive {
                 return self.entry(row);
             }
         }
-        let mut found = None;
-        self.each(|entry| {
-            let is_it = entry.batch.id.native.as_ref().is_some_and(|native| native.as_str() == id);
-            if is_it {
-                found = Some(entry.clone());
-            }
-            !is_it
-        })?;
-        Ok(found)
+        Ok(self.shelf.native(id)?.first().map(|row| row.entry.clone()))
     }
 
     /// The row of this number.

@@ -53,6 +53,14 @@ impl Shelf for Tables {
         tx::after(&self.connection, after, limit)
     }
 
+    fn open_intents(&mut self) -> Result<Vec<Arc<Row>>, LedgerError> {
+        tx::open_intents(&self.connection)
+    }
+
+    fn native(&mut self, id: &str) -> Result<Vec<Arc<Row>>, LedgerError> {
+        tx::with_native(&self.connection, id)
+    }
+
     fn ids(&mut self, row: RowId) -> Result<Vec<Id>, LedgerError> {
         let sql = r#"SELECT kind, text, space FROM ids WHERE "row" = ? ORDER BY kind, text, space"#;
         let found = self.query(sql, &[row.0.into()])?;

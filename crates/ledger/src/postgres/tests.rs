@@ -28,6 +28,7 @@ fn every_search_has_its_index() {
         (search::NAME_HELD, "batches_by_name"),
         (search::MARKED, "open_intents"),
         (search::CLAIMABLE, "open_intents"),
+        (search::OPEN, "open_intents"),
         (search::NONDESCRIPT, "nondescript"),
         (search::ENDED_BEFORE, "batches_by_end"),
         (search::UNENDED_CANCELS, "unended_cancels"),

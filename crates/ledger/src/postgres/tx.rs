@@ -39,6 +39,7 @@ pub(super) mod search {
         "phase IN ('intended', 'sending', 'ambiguous') AND backend = ? AND marker_name = ?";
     pub(in super::super) const CLAIMABLE: &str = r#"phase IN ('intended', 'sending', 'ambiguous')
         AND (coalesce(lease_until, 0) <= ? OR holder <> ?) ORDER BY "row" LIMIT ?"#;
+    pub(in super::super) const OPEN: &str = r#"phase IN ('intended', 'sending', 'ambiguous') ORDER BY "row""#;
     pub(in super::super) const NONDESCRIPT: &str = "backend = ? AND native ~ '^[0-9]*$'
         AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = ''";
     pub(in super::super) const ENDED_BEFORE: &str = "ended < ? ORDER BY ended LIMIT ?";
@@ -374,6 +375,11 @@ fn row_number(found: &[tokio_postgres::Row]) -> Result<Option<RowId>, LedgerErro
 
 pub(super) fn window(size: usize) -> Value {
     i64::try_from(size).unwrap_or(i64::MAX).into()
+}
+
+/// Submits without an outcome, in their order.
+pub(super) fn open_intents(connection: &Connection) -> Result<Vec<Arc<Row>>, LedgerError> {
+    read(connection, select!(*columns::ALL, search::OPEN), &[])
 }
 
 fn epoch_of(backend: &BackendName) -> Value {

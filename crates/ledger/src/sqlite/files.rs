@@ -52,6 +52,14 @@ impl Shelf for Files {
         tx::rows(&self.connection, "row > ? ORDER BY row LIMIT ?", values)
     }
 
+    fn open_intents(&mut self) -> Result<Vec<Arc<Row>>, LedgerError> {
+        tx::open_intents(&self.connection)
+    }
+
+    fn native(&mut self, id: &str) -> Result<Vec<Arc<Row>>, LedgerError> {
+        tx::with_native(&self.connection, id)
+    }
+
     fn ids(&mut self, row: RowId) -> Result<Vec<Id>, LedgerError> {
         tx::ids_of(&self.connection, row)?.into_iter().map(id_of).collect()
     }

@@ -36,6 +36,7 @@ mod search {
     pub(super) const MARKED: &str = "phase IN ('intended', 'sending', 'ambiguous') AND backend = ? AND marker_name = ?";
     pub(super) const CLAIMABLE: &str = "phase IN ('intended', 'sending', 'ambiguous')
         AND (coalesce(lease_until, 0) <= ?1 OR (?2 IS NOT NULL AND holder IS NOT ?2)) ORDER BY +row LIMIT ?3";
+    pub(super) const OPEN: &str = "phase IN ('intended', 'sending', 'ambiguous') ORDER BY +row";
     pub(super) const NONDESCRIPT: &str = "backend = ? AND native NOT GLOB '*[^0-9]*'
         AND coalesce(marker_name, name, '') = '' AND coalesce(app_id, '') = ''";
     pub(super) const ENDED_BEFORE: &str = "ended < ? ORDER BY ended LIMIT ?";
@@ -368,6 +369,11 @@ pub(super) fn with_native(connection: &Connection, text: &str) -> Result<Vec<Arc
     rows(connection, search::BY_NATIVE, [text])
 }
 
+/// Submits without an outcome, in their order.
+pub(super) fn open_intents(connection: &Connection) -> Result<Vec<Arc<Row>>, LedgerError> {
+    rows(connection, search::OPEN, [])
+}
+
 pub(super) fn unended_cancels(connection: &Connection, limit: usize) -> Result<Vec<Arc<Row>>, LedgerError> {
     rows(connection, search::UNENDED_CANCELS, [window(limit)])
 }
@@ -447,6 +453,7 @@ mod tests {
             (search::NAME_HELD, "INDEX batches_by_name (name=? AND ended>?)"),
             (search::MARKED, "INDEX open_intents (backend=? AND marker_name=?)"),
             (search::CLAIMABLE, "INDEX open_intents"),
+            (search::OPEN, "INDEX open_intents"),
             (search::NONDESCRIPT, "INDEX nondescript (backend=?)"),
             (search::ENDED_BEFORE, "INDEX batches_by_end (ended<?)"),
             (search::UNENDED_CANCELS, "INDEX unended_cancels"),

@@ -103,8 +103,14 @@ async fn a_person_settles_what_no_machine_can_and_nothing_else() {
         for (settled, phase) in [(ByHand::Accepted("99".into()), Phase::Accepted), (ByHand::Failed, Phase::Failed)] {
             let house = lived(engine).await.closed(|url| {
                 let mut archive = Archive::take(url, &Options::default()).expect("nobody else has it");
+                let rows: Vec<RowId> =
+                    archive.open_intents().expect("it is read").iter().map(|entry| entry.row).collect();
+                assert_eq!(rows, [RowId(4)], "what went through or failed is not among them");
                 let open = archive.find("4").expect("it is read").expect("it is there");
                 assert_eq!(archive.settle(open.row, &settled).expect("it is open").phase, phase);
+                assert!(archive.open_intents().expect("it is read").is_empty());
+                let known = archive.find("99").expect("it is read").map(|entry| entry.row);
+                assert_eq!(known, (phase == Phase::Accepted).then_some(RowId(4)), "by its backend's own id");
                 let again = archive.settle(open.row, &settled).expect_err("it is settled").to_string();
                 assert!(again.contains(phase.as_str()), "{again}");
                 let ended = archive.settle(RowId(1), &ByHand::Failed).expect_err("it was accepted").to_string();
