@@ -113,9 +113,11 @@ async fn done(mut runner: Child) {
 async fn two_runners_start_a_job_once() {
     let ground = Ground::new().with("concurrency", 1);
     let mut proxy = ground.proxy();
-    let (gate, count) = (ground.gate("gate"), ground.path("count"));
-    let first = proxy.submit(&format!("read x < {}", gate.path().display()));
+    let (begun, gate, count) = (ground.gate("begun"), ground.gate("gate"), ground.path("count"));
+    let first = proxy.submit(&format!("echo > {}; read x < {}", begun.path().display(), gate.path().display()));
     let second = proxy.submit(&format!("echo ran >> {}", count.display()));
+    // A proxy that is killed before it has started the first leaves that to the next one, and nobody would come to the gate.
+    begun.read().await;
     proxy.kill();
     let runners: Vec<_> = (0..8).map(|_| run_job(&ground, &second)).collect();
     for runner in runners {
