@@ -1,15 +1,18 @@
 //! Time: of a connection, of an exchange, of the request that it is made for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use batchlingua_core::{BackendName, ErrorKind, SubmitError};
 use batchlingua_testkit::{Origin, Reply};
 use batchlingua_wire::{Call, Failure, UpstreamError};
 use serde_json::json;
+use tokio::time::Instant;
 
-use crate::support::{always, client, client_at, context, due_in, get, post, soon};
+use crate::support::{always, client, client_at, context, due_in, get, post, run_out, soon};
 
 const SHORT: Duration = Duration::from_millis(150);
+/// Enough for a request to get out on any machine; nobody waits for it.
+const LONG: Duration = Duration::from_secs(40);
 
 fn is_timeout(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Lost(Failure::Timeout(_)))
@@ -26,34 +29,44 @@ async fn a_stall_in_head_or_body_ends_with_the_attempt() {
     ] {
         let shown = format!("{reply:?}");
         let origin = Origin::start(move |_| reply.clone()).await;
-        let client = client_at(&origin.url(), json!({"attempt_timeout": "150ms"}));
-        let error = soon(post(&client)).await.expect_err("no whole answer");
+        let client = client_at(&origin.url(), json!({"attempt_timeout": "40s"}));
+        // Later than any of these rounds takes by the clock that is turned on.
+        let ctx = due_in(LONG * 60);
+        let asking = client.exchange(&ctx, Call::post_json("/x", "{}"));
+        let error = run_out(&origin, 1, asking).await.expect_err("no whole answer");
         assert!(is_timeout(&error), "{shown}: {error:?}");
         soon(origin.closed(1)).await;
         let SubmitError::Unknown(error) = error.into_submit_error(&BackendName::from("x")) else { panic!("{shown}") };
         assert_eq!(error.kind, ErrorKind::BackendTimeout);
-        assert!(error.message.starts_with("backend 'x' did not answer within 150ms"), "{error}");
+        assert!(error.message.starts_with("backend 'x' did not answer within 40s"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_read_that_stalls_is_not_asked_again() {
     let (origin, client) = always(Reply::nothing().stall()).await;
-    let error = client.exchange(&context(), Call::get("/x").with_limit(SHORT)).await.expect_err("no answer");
+    let ctx = context();
+    let asking = client.exchange(&ctx, Call::get("/x").with_limit(LONG));
+    let error = run_out(&origin, 1, asking).await.expect_err("no answer");
     assert!(is_timeout(&error), "{error:?}");
     assert_eq!(origin.asked().len(), 1);
 }
 
 #[tokio::test]
 async fn the_earlier_of_the_limits_holds() {
-    let (_origin, client) = always(Reply::nothing().stall()).await;
+    let origin = Origin::start(|_| Reply::nothing().stall()).await;
+    let client = client_at(&origin.url(), json!({"attempt_timeout": "1h"}));
     let begun = Instant::now();
-    let error = soon(client.exchange(&due_in(SHORT), Call::post_json("/x", "{}"))).await.expect_err("no answer");
+    let ctx = due_in(LONG);
+    let asking = client.exchange(&ctx, Call::post_json("/x", "{}"));
+    let error = run_out(&origin, 1, asking).await.expect_err("no answer");
     assert!(is_timeout(&error), "{error:?}");
-    let call = Call::post_json("/x", "{}").with_limit(SHORT);
-    let error = soon(client.exchange(&context(), call)).await.expect_err("no answer");
+    let call = Call::post_json("/x", "{}").with_limit(LONG);
+    let ctx = due_in(LONG * 60);
+    let asking = client.exchange(&ctx, call);
+    let error = run_out(&origin, 2, asking).await.expect_err("no answer");
     assert!(is_timeout(&error), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "neither waited for the 20 s of an attempt");
+    assert!(begun.elapsed() < LONG * 10, "neither waited for the hour of an attempt: {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use crate::support::{always, client_at, context, soon};
+use crate::support::{always, client_at, context, run_out, soon};
 
 async fn piece(response: &mut Response<Body>) -> Option<Result<Bytes, String>> {
     let frame = response.body_mut().frame().await?;
@@ -18,12 +18,12 @@ async fn piece(response: &mut Response<Body>) -> Option<Result<Bytes, String>> {
 async fn the_head_and_each_piece_are_there_as_they_come() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n";
     let origin = Origin::start(move |_| Reply::raw(head).stall()).await;
-    let client = client_at(&origin.url(), json!({"attempt_timeout": "300ms"}));
+    let client = client_at(&origin.url(), json!({"attempt_timeout": "40s"}));
     let mut response = client.stream(&context(), Call::get("/log")).await.expect("a head");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(soon(piece(&mut response)).await, Some(Ok(Bytes::from("one"))));
-    let error = soon(piece(&mut response)).await.expect("an end").expect_err("it stalls");
-    assert_eq!(error, "nothing came for 300ms");
+    let error = run_out(&origin, 1, piece(&mut response)).await.expect("an end").expect_err("it stalls");
+    assert_eq!(error, "nothing came for 40s");
     drop(response);
     soon(origin.closed(1)).await;
 }
@@ -32,11 +32,13 @@ async fn the_head_and_each_piece_are_there_as_they_come() {
 async fn a_reader_that_takes_its_time_is_no_stall() {
     let large = "x".repeat(100_000);
     let origin = Origin::start(move |_| Reply::whole(200, "text/plain", &large)).await;
-    let client = client_at(&origin.url(), json!({"attempt_timeout": "100ms"}));
+    let client = client_at(&origin.url(), json!({"attempt_timeout": "40s"}));
     let mut response = client.stream(&context(), Call::get("/log")).await.expect("a head");
     let mut length = piece(&mut response).await.expect("a piece").expect("good").len();
     // Longer than a piece may take to come; what is measured is the waiting, and nobody waits now.
-    tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(100)).await;
+    tokio::time::resume();
     while let Some(piece) = soon(piece(&mut response)).await {
         length += piece.expect("it was there all the time").len();
     }

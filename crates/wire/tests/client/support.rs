@@ -75,6 +75,25 @@ pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), event).await.expect("it does not come")
 }
 
+/// An exchange whose request the origin reads, as the last of so many, and for which time then runs out: from there on the clock goes on only
+/// while nobody has anything to do. However slow the machine is, the request gets out first.
+pub(crate) async fn run_out<T>(origin: &Origin, asked: usize, exchange: impl Future<Output = T>) -> T {
+    let (ended, ()) = tokio::join!(exchange, async {
+        soon(origin.wait_for(asked)).await;
+        settled().await;
+        tokio::time::pause();
+    });
+    tokio::time::resume();
+    ended
+}
+
+/// What an origin has written is read: on a runtime of one thread, all that can go on goes on with each turn.
+async fn settled() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
 pub(crate) fn due_in(span: Duration) -> Context {
     Context { deadline: std::time::Instant::now() + span, ..context() }
 }
