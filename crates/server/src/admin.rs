@@ -1,8 +1,8 @@
 //! The admin listener: is it alive, is it ready, what has it counted. For operators and their tools, never for clients.
 //!
-//! It changes nothing but the outcome of a submit that a person settles (`settle`), and it tells what runs here; so a web page is kept out by the same rules as on the other listeners. A probe or a
-//! scraper names a pod by its IP address, which no file can know before: where the listener is bound to all addresses, any IP address is a
-//! good `Host`. A page can make a name of its own resolve to ours, but not an address.
+//! It changes nothing but the outcome of a submit that a person settles (`settle`), and it tells what runs here; so a web page is kept out by
+//! the same rules as on the other listeners. A probe or a scraper names a pod by its IP address, which no file can know before: where the
+//! listener is bound to all addresses, any IP address is a good `Host`. A page can make a name of its own resolve to ours, but not an address.
 //!
 //! It is served from the first moment on, so that a probe is told why a proxy that waits for its ledger is alive and not ready.
 
