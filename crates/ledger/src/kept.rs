@@ -229,7 +229,11 @@ impl Lists {
         };
         if extent.is_none() && !is_counted {
             let is_whole = query.window.from == 0 && (rows.len() as u64) < query.window.size;
-            let count = if is_whole { Count::of(&rows, Floors::of(query, scope)) } else { source.count()? };
+            let count = if is_whole {
+                Count::of(rows.iter().map(|row| Member::of(row)), Floors::of(query, scope))
+            } else {
+                source.count()?
+            };
             extent = Some(Extent::Count(count));
         }
         match self.learn(&reading, (query, scope), &rows, extent) {
@@ -424,7 +428,7 @@ impl Question {
             Extent::Count(count) => {
                 count.total = (count.total + u64::from(is.is_some())).saturating_sub(u64::from(was.is_some()));
                 if let Some(is) = is {
-                    count.lower(&self.floors, is);
+                    count.lower(self.floors, &Member::of(is));
                 }
             }
         }

@@ -15,6 +15,7 @@ use batchlingua_core::{
 use crate::{
     LedgerError,
     cache::{Cache, Mark},
+    kept::Answer,
     row::{Id, Row},
     rules::{Draft, Rules, advanced, is_reused, needs_asking, overruled},
     table::Table,
@@ -65,7 +66,10 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// How many rows there are, and when the one ended that ended first.
     fn extent(connection: &Self::Connection) -> Found<(u64, Option<Millis>)>;
 
-    fn page(&self, query: &ListQuery, scope: &Scope) -> impl Future<Output = Found<Page<Entry>>> + Send;
+    /// A list as it stands, if it is in memory and nothing of it can have been missed.
+    fn kept(&self, query: &ListQuery, scope: &Scope) -> Option<Answer>;
+    /// One that is not there yet, or not any more.
+    fn read_page(&self, query: ListQuery, scope: Scope) -> impl Future<Output = Found<Answer>> + Send;
     fn health(&self) -> impl Future<Output = Health> + Send;
 }
 
@@ -320,7 +324,11 @@ impl<E: Engine> Ledger for Port<E> {
     }
 
     async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>> {
-        Ok(self.0.page(query, scope).await?)
+        let answer = match self.kept(query, scope) {
+            Some(answer) => answer,
+            None => self.read_page(query.clone(), scope.clone()).await?,
+        };
+        Ok(Page { rows: self.cache().newest(&answer.rows), total: Some(answer.total), next: None })
     }
 
     async fn kept_log(&self, row: RowId) -> Result<Option<KeptLog>> {

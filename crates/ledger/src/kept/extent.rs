@@ -1,11 +1,8 @@
 //! What is known of a list as a whole: which rows it has, or how many; and up to when that holds.
 
-use std::sync::Arc;
-
 use batchlingua_core::{Filter, ListQuery, Millis, Order, RowId, Scope, Window};
 
-use super::Members;
-use crate::row::Row;
+use super::{Member, Members};
 
 /// The least that a row of a list may have of each time; `None` where no such floor was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,13 +22,21 @@ impl Floors {
         [self.ended, self.created, self.modified]
     }
 
+    fn of_each([ended, created, modified]: [Option<Millis>; 3]) -> Self {
+        Self { ended, created, modified }
+    }
+
     /// The higher of each.
     pub(super) fn above(self, other: Self) -> Self {
-        Self {
-            ended: self.ended.max(other.ended),
-            created: self.created.max(other.created),
-            modified: self.modified.max(other.modified),
-        }
+        let (own, other) = (self.each(), other.each());
+        Self::of_each(std::array::from_fn(|at| own[at].max(other[at])))
+    }
+
+    /// What a [`Count`] is selected by; `null`: the engine's word for a time that no floor was asked of.
+    pub(crate) fn counted(self, null: &str) -> String {
+        let columns = ["ended", "created", "modified"].into_iter().zip(self.each());
+        let least = columns.map(|(column, floor)| floor.map_or(null.to_owned(), |_| format!("min({column})")));
+        format!("count(*), {}", least.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -44,25 +49,26 @@ pub(crate) struct Count {
 
 impl Count {
     /// Of a list of which these are all.
-    pub(super) fn of(rows: &[Arc<Row>], floors: Floors) -> Self {
-        let mut count = Self { total: rows.len() as u64, least: Floors::default() };
-        rows.iter().for_each(|row| count.lower(&floors, row));
+    pub(super) fn of(members: impl ExactSizeIterator<Item = Member>, floors: Floors) -> Self {
+        let mut count = Self { total: members.len() as u64, least: Floors::default() };
+        members.for_each(|member| count.lower(floors, &member));
         count
     }
 
+    /// What [`Floors::counted`] has selected.
+    pub(crate) fn read<E>(cell: impl Fn(usize) -> Result<Option<i64>, E>) -> Result<Self, E> {
+        let time = |at| cell(at).map(|time| time.map(Millis));
+        let least = Floors::of_each([time(1)?, time(2)?, time(3)?]);
+        Ok(Self { total: cell(0)?.unwrap_or_default().cast_unsigned(), least })
+    }
+
     /// The row is of the list: no floor may pass it unseen.
-    pub(super) fn lower(&mut self, floors: &Floors, row: &Row) {
-        let times = &row.batch().times;
-        let least = |floor: Option<Millis>, least: Option<Millis>, has: Option<Millis>| match (floor, has) {
-            (Some(_), Some(has)) => Some(least.map_or(has, |least| least.min(has))),
-            (None, _) | (_, None) => least,
-        };
-        let Floors { ended, created, modified } = self.least;
-        self.least = Floors {
-            ended: least(floors.ended, ended, times.ended),
-            created: least(floors.created, created, Some(times.created)),
-            modified: least(floors.modified, modified, Some(times.modified)),
-        };
+    pub(super) fn lower(&mut self, floors: Floors, member: &Member) {
+        let (floors, least, has) = (floors.each(), self.least.each(), member.times());
+        self.least = Floors::of_each(std::array::from_fn(|at| match (floors[at], has[at]) {
+            (Some(_), Some(has)) => Some(least[at].map_or(has, |least| least.min(has))),
+            (None, _) | (_, None) => least[at],
+        }));
     }
 }
 

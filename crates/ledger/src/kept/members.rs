@@ -34,7 +34,7 @@ impl Member {
     }
 
     /// The times that floors are asked of, in their order.
-    fn times(&self) -> [Option<Millis>; 3] {
+    pub(super) fn times(&self) -> [Option<Millis>; 3] {
         [self.ended, Some(self.created), Some(self.modified)]
     }
 
@@ -69,10 +69,7 @@ impl Members {
 
     /// What is known of a list of which only the total is kept.
     pub(crate) fn count(&self) -> Count {
-        let least =
-            |at: usize| self.floors.each()[at].and(self.all.values().filter_map(|member| member.times()[at]).min());
-        let least = Floors { ended: least(0), created: least(1), modified: least(2) };
-        Count { total: self.all.len() as u64, least }
+        Count::of(self.all.values().copied(), self.floors)
     }
 
     /// The rows of a window. `None`: they are not in an order that numbers tell.

@@ -101,22 +101,10 @@ fn page(connection: &Connection, query: &ListQuery, scope: &Scope, now: Millis) 
 /// How many there are in all.
 fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
     let (condition, asked) = (matching(query, scope), Floors::of(query, scope));
-    let least = |floor: Option<Millis>, column| floor.map_or("NULL::bigint".to_owned(), |_| format!("min({column})"));
-    let sql = format!(
-        "SELECT count(*), {}, {}, {} FROM batches WHERE {}",
-        least(asked.ended, "ended"),
-        least(asked.created, "created"),
-        least(asked.modified, "modified"),
-        condition.sql
-    );
+    let sql = format!("SELECT {} FROM batches WHERE {}", asked.counted("NULL::bigint"), condition.sql);
     let counted = connection.query(&sql, &condition.values).map_err(|fault| fault.unreadable())?;
-    let read = |sql: &tokio_postgres::Row| {
-        let time = |at: usize| Ok(sql.try_get::<_, Option<i64>>(at)?.map(Millis));
-        let least = Floors { ended: time(1)?, created: time(2)?, modified: time(3)? };
-        Ok(Count { total: sql.try_get::<_, i64>(0)?.cast_unsigned(), least })
-    };
-    let counted = counted.first().map(read).transpose();
-    let counted = counted.map_err(|error: tokio_postgres::Error| LedgerError::Corrupt(error.to_string()))?;
+    let counted = counted.first().map(|sql| Count::read(|at| sql.try_get(at))).transpose();
+    let counted = counted.map_err(|error| LedgerError::Corrupt(error.to_string()))?;
     counted.ok_or_else(|| LedgerError::Corrupt("a count without a row".to_owned()))
 }
 

@@ -25,7 +25,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use batchlingua_core::{Entry, Health, KeptLog, ListQuery, Millis, Page, RowId, Scope};
+use batchlingua_core::{Health, KeptLog, ListQuery, Millis, RowId, Scope};
 
 pub(crate) use self::tables::Tables;
 use self::{
@@ -95,28 +95,6 @@ impl PostgresLedger {
             })
         };
         start().map(Port).map_err(failed)
-    }
-}
-
-impl PostgresLedger {
-    /// A list that is not kept yet, or not any more.
-    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
-        let (hot, now) = (self.hot.clone(), self.rules.clock.now());
-        let read = move |connection: &Connection| {
-            // Whoever waited before this one may have asked the same.
-            if let Some(answer) = hot.kept(&query, &scope) {
-                return Ok(answer);
-            }
-            if hot.trust() != Trust::Full {
-                // What is known of a list may be of before the changes that are not heard.
-                hot.lists.forget();
-            }
-            let list = list::Read { connection, query: &query, scope: &scope, now };
-            let answer = hot.lists.read(&query, &scope, &hot.gate, &list);
-            let ended = list.end();
-            answer.and_then(|answer| ended.map(|()| answer))
-        };
-        self.lists.run(read).await
     }
 }
 
@@ -196,12 +174,27 @@ impl Engine for PostgresLedger {
         tx::extent(connection)
     }
 
-    async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>, LedgerError> {
-        let answer = match self.hot.kept(query, scope) {
-            Some(answer) => answer,
-            None => self.read_page(query.clone(), scope.clone()).await?,
+    fn kept(&self, query: &ListQuery, scope: &Scope) -> Option<Answer> {
+        self.hot.kept(query, scope)
+    }
+
+    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
+        let (hot, now) = (self.hot.clone(), self.rules.clock.now());
+        let read = move |connection: &Connection| {
+            // Whoever waited before this one may have asked the same.
+            if let Some(answer) = hot.kept(&query, &scope) {
+                return Ok(answer);
+            }
+            if hot.trust() != Trust::Full {
+                // What is known of a list may be of before the changes that are not heard.
+                hot.lists.forget();
+            }
+            let list = list::Read { connection, query: &query, scope: &scope, now };
+            let answer = hot.lists.read(&query, &scope, &hot.gate, &list);
+            let ended = list.end();
+            answer.and_then(|answer| ended.map(|()| answer))
         };
-        Ok(Page { rows: self.hot.cache.newest(&answer.rows), total: Some(answer.total), next: None })
+        self.lists.run(read).await
     }
 
     async fn health(&self) -> Health {

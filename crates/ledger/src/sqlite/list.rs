@@ -129,20 +129,9 @@ fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize
 /// How many there are in all.
 fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
     let (condition, asked) = (matching(query, scope), Floors::of(query, scope));
-    let least = |floor: Option<Millis>, column| floor.map_or("NULL".to_owned(), |_| format!("min({column})"));
-    let sql = format!(
-        "SELECT count(*), {}, {}, {} FROM batches WHERE {}",
-        least(asked.ended, "ended"),
-        least(asked.created, "created"),
-        least(asked.modified, "modified"),
-        condition.sql
-    );
+    let sql = format!("SELECT {} FROM batches WHERE {}", asked.counted("NULL"), condition.sql);
     let mut statement = connection.prepare_cached(&sql).map_err(unreadable)?;
-    let read = statement.query_row(params_from_iter(condition.values), |sql| {
-        let time = |at| sql.get::<_, Option<i64>>(at).map(|time| time.map(Millis));
-        let least = Floors { ended: time(1)?, created: time(2)?, modified: time(3)? };
-        Ok(Count { total: sql.get::<_, i64>(0)?.cast_unsigned(), least })
-    });
+    let read = statement.query_row(params_from_iter(condition.values), |sql| Count::read(|at| sql.get(at)));
     read.map_err(unreadable)
 }
 

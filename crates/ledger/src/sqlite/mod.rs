@@ -20,7 +20,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use batchlingua_core::{Entry, Health, KeptLog, ListQuery, Millis, Page, RowId, Scope};
+use batchlingua_core::{Health, KeptLog, ListQuery, Millis, RowId, Scope};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 pub(crate) use self::files::Files;
@@ -98,25 +98,6 @@ impl SqliteLedger {
     {
         let rules = self.rules.clone();
         self.writer.run(move |tx| rule(&rules, tx)).await
-    }
-
-    /// A list that is not kept yet, or not any more.
-    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
-        let (cache, kept, gate) = (self.cache.clone(), self.kept.clone(), self.gate.clone());
-        let now = self.rules.clock.now();
-        let read = move |connection: &Connection| {
-            // Whoever waited before this one may have asked the same.
-            if let Some(answer) = kept.get(&query, &scope) {
-                return Ok(answer);
-            }
-            kept.read(
-                &query,
-                &scope,
-                &gate,
-                &list::Read { connection, cache: &cache, query: &query, scope: &scope, now },
-            )
-        };
-        self.lists.run(read).await
     }
 }
 
@@ -200,12 +181,26 @@ impl Engine for SqliteLedger {
         Ok((count.unwrap_or_default().cast_unsigned(), oldest.flatten().map(Millis)))
     }
 
-    async fn page(&self, query: &ListQuery, scope: &Scope) -> Result<Page<Entry>, LedgerError> {
-        let answer = match self.kept.get(query, scope) {
-            Some(answer) => answer,
-            None => self.read_page(query.clone(), scope.clone()).await?,
+    fn kept(&self, query: &ListQuery, scope: &Scope) -> Option<Answer> {
+        self.kept.get(query, scope)
+    }
+
+    async fn read_page(&self, query: ListQuery, scope: Scope) -> Result<Answer, LedgerError> {
+        let (cache, kept, gate) = (self.cache.clone(), self.kept.clone(), self.gate.clone());
+        let now = self.rules.clock.now();
+        let read = move |connection: &Connection| {
+            // Whoever waited before this one may have asked the same.
+            if let Some(answer) = kept.get(&query, &scope) {
+                return Ok(answer);
+            }
+            kept.read(
+                &query,
+                &scope,
+                &gate,
+                &list::Read { connection, cache: &cache, query: &query, scope: &scope, now },
+            )
         };
-        Ok(Page { rows: self.cache.newest(&answer.rows), total: Some(answer.total), next: None })
+        self.lists.run(read).await
     }
 
     /// A store that did not take writes is tried anew: while nobody submits, nobody else would notice that it does again.

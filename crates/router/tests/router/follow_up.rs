@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use batchlingua_core::{Backend, BatchState, DialectName, Intent, Marker, Marking, Native, Revival};
+use batchlingua_core::{Backend, BatchState, DialectName, Intent, Marker, Marking, Native, NativeId, Revival};
 use batchlingua_router::CallLimits;
 use batchlingua_testkit::{Point, context};
 use serde_json::json;
@@ -246,16 +246,8 @@ async fn a_lost_memory_is_waited_for_by_each_life_anew() {
     assert_eq!(house.state(&uuid).await, "unknown");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_batch_that_is_shown_again_is_waited_for_as_long_as_the_first_time() {
-    let (clock, backend) = backend();
-    let house = House::over(clock, Arc::new(backend.able(|can| can.marking = Marking::Idempotent)), |_| {});
-    let (uuid, native) = house.running("a").await;
-    house.running("other").await;
-    assert_eq!(house.state(&uuid).await, "running");
-    house.backend.forget(&native);
-    tokio::time::sleep(100 * SECOND).await;
-    assert_eq!(house.state(&uuid).await, "running");
+/// A batch called `a` that was forgotten is shown by its backend again, which takes the marker for its id.
+async fn comes_back(house: &House, uuid: &str, native: &NativeId) {
     let intent = Intent {
         marker: Marker { uuid: uuid.parse().expect("a uuid"), name: None },
         backend: "here".into(),
@@ -266,7 +258,20 @@ async fn a_batch_that_is_shown_again_is_waited_for_as_long_as_the_first_time() {
         project: None,
     };
     house.backend.submit(&context(), house.backend.plan(intent).expect("a plan")).await.expect("back");
-    house.backend.advance(&native, BatchState::Running);
+    house.backend.advance(native, BatchState::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_shown_again_is_waited_for_as_long_as_the_first_time() {
+    let (clock, backend) = backend();
+    let house = House::over(clock, Arc::new(backend.able(|can| can.marking = Marking::Idempotent)), |_| {});
+    let (uuid, native) = house.running("a").await;
+    house.running("other").await;
+    assert_eq!(house.state(&uuid).await, "running");
+    house.backend.forget(&native);
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(house.state(&uuid).await, "running");
+    comes_back(&house, &uuid, &native).await;
     assert_eq!(house.state(&uuid).await, "running");
     house.backend.forget(&native);
     assert_eq!(house.state(&uuid).await, "running");
@@ -321,17 +326,7 @@ async fn a_batch_that_is_seen_again_leaves_unknown() {
         tokio::time::sleep(300 * SECOND).await;
         assert_eq!(house.state(&uuid).await, "unknown");
         // Its store is mounted again.
-        let intent = Intent {
-            marker: Marker { uuid: uuid.parse().expect("a uuid"), name: None },
-            backend: "here".into(),
-            spec: Arc::new(spec("a")),
-            files: Arc::default(),
-            principal: context().principal,
-            dialect: context().dialect,
-            project: None,
-        };
-        house.backend.submit(&context(), house.backend.plan(intent).expect("a plan")).await.expect("back");
-        house.backend.advance(&native, BatchState::Running);
+        comes_back(&house, &uuid, &native).await;
         if polled {
             assert_eq!(house.state(&uuid).await, "running");
         } else {
