@@ -74,6 +74,22 @@ pub(crate) async fn ended_batches_leave_lists_but_are_found_by_id(house: House) 
     assert!(house.find_in(text("b"), &later).await.is_some());
 }
 
+/// A total that was counted holds until the first batch is too old, and no longer.
+pub(crate) async fn a_total_falls_when_the_first_batch_is_too_old(house: House) {
+    for native in ["a", "b", "c"] {
+        let row = house.accepted(intent(), native).await.row;
+        house.clock.go(MINUTE);
+        house.observe(observation(row, BatchState::Succeeded)).await;
+    }
+    let one = ListQuery { window: Window { from: 0, size: 1 }, ..ListQuery::default() };
+    let mut totals = Vec::new();
+    for minutes in 0..=4 {
+        let after = Scope { ended_from: Some(START.plus(MINUTE * minutes)), ..scope("livy") };
+        totals.push(house.page(&one, &after).await.total);
+    }
+    assert_eq!(totals, [3, 3, 2, 1, 0].map(Some));
+}
+
 pub(crate) async fn each_filter_means_what_it_says(house: House) {
     let spec = BatchSpec { queue: Some("q".into()), kind: BatchKind::Sql, ..BatchSpec::default() };
     let first = house.accepted(named("Daily_Report"), "Job-A").await;

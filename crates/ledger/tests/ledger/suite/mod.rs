@@ -113,6 +113,7 @@ suite! {
         a_scope_shows_its_backends_and_projects
         a_hidden_batch_is_there_for_other_dialects
         ended_batches_leave_lists_but_are_found_by_id
+        a_total_falls_when_the_first_batch_is_too_old
         each_filter_means_what_it_says
         fields_of_one_dialect_are_asked_for
         programs_titles_users_and_ids_are_asked_for
