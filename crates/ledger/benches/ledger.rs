@@ -29,6 +29,8 @@ const SPAN: Duration = Duration::from_secs(3);
 const ROWS: usize = 100_000;
 const FEW: usize = 1_000;
 const CHUNK: usize = 1_000;
+/// In this time what another process writes has been heard many times over.
+const HEARD: Duration = Duration::from_millis(300);
 /// Ticks of the processor's clock in a second, as Linux counts them for programs.
 const TICKS: f64 = 100.0;
 
@@ -196,14 +198,17 @@ async fn full(url: &str, rows: usize) {
     let begin = Instant::now();
     let ledger = opened(url);
     println!("    {:<40} {:>9.2} ms", "start", begin.elapsed().as_secs_f64() * 1e3);
-    lists(&*ledger, now).await;
+    // Another process on the same database.
+    let other = url.starts_with("postgres").then(|| opened(url));
+    lists(&*ledger, other.as_deref(), now).await;
+    drop(other);
     cold(&*ledger, rows.max(there)).await;
     submits(&ledger, 1).await;
     submits(&ledger, 32).await;
     println!("    {:<40} {:>9} MiB", "memory of this process", memory());
 }
 
-async fn lists(ledger: &dyn Ledger, now: Millis) {
+async fn lists(ledger: &dyn Ledger, other: Option<&dyn Ledger>, now: Millis) {
     let newest = Order { key: SortKey::Created, descending: true };
     let changed = Order { key: SortKey::Modified, descending: true };
     let recent = |span| Scope { ended_from: Some(now.minus(Duration::from_secs(span))), ..scope() };
@@ -233,6 +238,7 @@ async fn lists(ledger: &dyn Ledger, now: Millis) {
         let begin = Instant::now();
         ledger.page(&query, &scope).await.expect("lists are read");
         let changed = begin.elapsed();
+        let told = longest_after(other, ledger, &query, &scope, row).await;
         // An hour later, by when some may have left it for their age.
         let hour = Duration::from_secs(3_600);
         let modified_from = query.filter.modified_from.map(|from| from.plus(hour));
@@ -249,7 +255,7 @@ async fn lists(ledger: &dyn Ledger, now: Millis) {
         ledger.page(&ListQuery { window: deep, ..query }, &scope).await.expect("lists are read");
         let millis = |span: Duration| span.as_secs_f64() * 1e3;
         println!(
-            "    {what:<40} {:>7.2} ms first   {:>7.4} again   {:>7.4} after a change   {:>7.2} an hour later   {:>7.2} in its middle   {} of {}",
+            "    {what:<40} {:>7.2} ms first   {:>7.4} again   {:>7.4} after a change{told}   {:>7.2} an hour later   {:>7.2} in its middle   {} of {}",
             millis(first),
             millis(rest),
             millis(changed),
@@ -259,6 +265,25 @@ async fn lists(ledger: &dyn Ledger, now: Millis) {
             page.total.unwrap_or(0)
         );
     }
+}
+
+/// The longest answer in the time in which what another process writes is heard.
+async fn longest_after(
+    other: Option<&dyn Ledger>,
+    ledger: &dyn Ledger,
+    query: &ListQuery,
+    scope: &Scope,
+    row: RowId,
+) -> String {
+    let Some(other) = other else { return String::new() };
+    other.hide(&[row], &"nobody else".into()).await.expect("rows can be hidden");
+    let (since, mut longest) = (Instant::now(), Duration::ZERO);
+    while since.elapsed() < HEARD {
+        let begin = Instant::now();
+        ledger.page(query, scope).await.expect("lists are read");
+        longest = longest.max(begin.elapsed());
+    }
+    format!("   {:>7.2} at most after another's", longest.as_secs_f64() * 1e3)
 }
 
 async fn cold(ledger: &dyn Ledger, rows: usize) {

@@ -162,22 +162,31 @@ impl Cache {
         }
     }
 
+    /// Whether any of these rows is here.
+    pub(crate) fn has_any(&self, rows: &[RowId]) -> bool {
+        let inner = self.inner();
+        rows.iter().any(|row| inner.rows.contains(row))
+    }
+
+    /// What another process has changed, as it is now: what is here is renewed, and nothing hot is driven out by what is not.
+    pub(crate) fn renew(&self, rows: Vec<(RowId, Option<Arc<Row>>)>, texts: &[String], ids: bool) {
+        let mut inner = self.inner();
+        let gone: Vec<RowId> = rows
+            .into_iter()
+            .filter_map(|(number, row)| match (inner.rows.peek_mut(&number), row) {
+                (Some(known), Some(row)) => {
+                    newest(known, row);
+                    None
+                }
+                (_, row) => row.is_none().then_some(number),
+            })
+            .collect();
+        inner.forget(&gone, texts, ids);
+    }
+
     /// Another process has changed these rows and given these native ids away; `ids`: any id may have changed hands.
     pub(crate) fn forget(&self, rows: &[RowId], texts: &[String], ids: bool) {
-        let mut inner = self.inner();
-        inner.published += 1;
-        for row in rows {
-            if let Some(row) = inner.rows.pop(row) {
-                inner.bytes -= bytes(&row);
-            }
-        }
-        for text in texts {
-            inner.texts.pop(text.as_str());
-        }
-        if ids {
-            inner.ids.clear();
-            inner.texts.clear();
-        }
+        self.inner().forget(rows, texts, ids);
     }
 
     /// Nothing that is here can be trusted any more.
@@ -192,6 +201,22 @@ impl Cache {
 }
 
 impl Inner {
+    fn forget(&mut self, rows: &[RowId], texts: &[String], ids: bool) {
+        self.published += 1;
+        for row in rows {
+            if let Some(row) = self.rows.pop(row) {
+                self.bytes -= bytes(&row);
+            }
+        }
+        for text in texts {
+            self.texts.pop(text.as_str());
+        }
+        if ids {
+            self.ids.clear();
+            self.texts.clear();
+        }
+    }
+
     /// The one that comes is kept however large it is: it is the one that is asked for.
     fn put(&mut self, row: Arc<Row>) {
         self.bytes += bytes(&row);

@@ -13,10 +13,12 @@
 //! its *floor*, clients move it up with every question, and a total holds until the floor reaches the first row that it would leave
 //! behind. Orders that time itself changes (how long a batch has run) are not kept.
 //!
-//! Where several processes write, each knows what its own changes were; after those of another all is read anew.
+//! Where several processes write, each knows what its own changes were. Of those of another it is told which rows they were, and reads what these
+//! are now ([`Moved::Told`]); that a list had one is known by its number. It changes nothing to be told of the same row twice.
 
 mod extent;
 mod members;
+mod moved;
 mod page;
 
 use std::{
@@ -24,12 +26,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use batchlingua_core::{Filter, ListQuery, Phase, RowId, Scope, SortKey};
+use batchlingua_core::{Filter, ListQuery, RowId, Scope, SortKey};
 
 use self::page::Page;
 pub(crate) use self::{
-    extent::{Count, Extent, Floors},
+    extent::{Count, Extent, Floors, Numbers},
     members::{Member, Members},
+    moved::Moved,
 };
 use crate::{LedgerError, row::Row, view};
 
@@ -45,22 +48,6 @@ const MEMBERS_PER_ROW: usize = 20;
 const BEHIND: i64 = 500;
 /// Changes that are remembered for lists that are being read. One that is overtaken by more is answered and not kept.
 const RECENT: usize = 4_096;
-
-/// A change of a row that lists may have.
-#[derive(Clone, Debug)]
-pub(crate) struct Moved {
-    was: Option<Arc<Row>>,
-    is: Option<Arc<Row>>,
-}
-
-impl Moved {
-    /// Nothing, if no list has or had it.
-    pub(crate) fn of(was: Option<Arc<Row>>, is: Option<Arc<Row>>) -> Option<Self> {
-        let listed = |row: Option<Arc<Row>>| row.filter(|row| row.entry.phase == Phase::Accepted);
-        let moved = Self { was: listed(was), is: listed(is) };
-        (moved.was.is_some() || moved.is.is_some()).then_some(moved)
-    }
-}
 
 /// What was read of a list.
 #[derive(Debug)]
@@ -79,8 +66,8 @@ pub(crate) trait Source {
     fn with_numbers(&self, rows: Vec<RowId>) -> Result<Vec<Arc<Row>>, LedgerError>;
     /// How many rows there are in all.
     fn count(&self) -> Result<Count, LedgerError>;
-    /// Which they are, if they are no more than so many, else how many. `None`: what could be known so would not be known for long.
-    fn extent(&self, most: usize) -> Result<Option<Extent>, LedgerError>;
+    /// Which they are, if they are no more than so many, else how many.
+    fn extent(&self, most: usize) -> Result<Extent, LedgerError>;
 }
 
 /// The moment of a snapshot in the row of changes.
@@ -107,6 +94,8 @@ pub(crate) struct Lists(Mutex<Inner>);
 struct Inner {
     max_rows: usize,
     max_members: usize,
+    /// Other processes write too.
+    is_shared: bool,
     /// How many transactions have been published.
     published: u64,
     /// What was read before this many is of an unknown moment.
@@ -133,6 +122,19 @@ impl Lists {
     pub(crate) fn new(max_rows: usize) -> Self {
         let max_members = max_rows.saturating_mul(MEMBERS_PER_ROW);
         Self(Mutex::new(Inner { max_rows, max_members, ..Inner::default() }))
+    }
+
+    /// The same of a store that other processes write too.
+    pub(crate) fn shared(max_rows: usize) -> Self {
+        let lists = Self::new(max_rows);
+        lists.inner().is_shared = true;
+        lists
+    }
+
+    /// Whether there is any list that a change could be told to. To be asked while nobody commits.
+    pub(crate) fn are_any(&self) -> bool {
+        let inner = self.inner();
+        !inner.questions.is_empty() || inner.readings > 0
     }
 
     /// Each change is whole before the lock is left, but for a panic, which is a bug that has ended the writer as well.
@@ -188,8 +190,11 @@ impl Lists {
             (None, None) => return None,
             (None, Some(extent)) => {
                 let (filter, scope) = (query.filter.clone(), scope.clone());
+                let total = extent.total();
                 let mut question = Question { filter, scope, floors, extent, wanted: 0, pages: Vec::new() };
-                since.iter().for_each(|moved| question.apply(moved));
+                if !since.iter().all(|moved| question.apply(moved)) {
+                    return Some(Answer { rows: page.rows, total });
+                }
                 inner.keep(question)
             }
         };
@@ -221,21 +226,14 @@ impl Lists {
             source.begin()?;
             self.begin(query, scope)
         };
-        let is_counted = self.counts(query, scope);
-        let mut extent = if is_counted { None } else { source.extent(self.most_members())? };
+        let mut extent = match self.counts(query, scope) {
+            true => None,
+            false => Some(source.extent(self.most_members())?),
+        };
         let rows = match known.or_else(|| extent.as_mut()?.rows(query.order, query.window)) {
             Some(known) => source.with_numbers(known)?,
             None => source.page()?,
         };
-        if extent.is_none() && !is_counted {
-            let is_whole = query.window.from == 0 && (rows.len() as u64) < query.window.size;
-            let count = if is_whole {
-                Count::of(rows.iter().map(|row| Member::of(row)), Floors::of(query, scope))
-            } else {
-                source.count()?
-            };
-            extent = Some(Extent::Count(count));
-        }
         match self.learn(&reading, (query, scope), &rows, extent) {
             Some(answer) => Ok(answer),
             None => Ok(Answer { total: source.count()?.total, rows }),
@@ -251,7 +249,7 @@ impl Lists {
         inner.recent.clear();
     }
 
-    /// Told by the writer after each commit and before it answers.
+    /// Told by the writer after each commit and before it answers, and by who hears of the commits of others.
     pub(crate) fn publish(&self, moved: Vec<Moved>) {
         if moved.is_empty() {
             return;
@@ -260,9 +258,7 @@ impl Lists {
         inner.published += 1;
         let published = inner.published;
         inner.questions.retain(|question| question.wanted + IDLE >= published);
-        for question in &mut inner.questions {
-            moved.iter().for_each(|moved| question.apply(moved));
-        }
+        inner.questions.retain_mut(|question| moved.iter().all(|moved| question.apply(moved)));
         inner.bound_members();
         if inner.readings > 0 {
             inner.recent.extend(moved.into_iter().map(|moved| (published, moved)));
@@ -320,9 +316,7 @@ impl Inner {
             let with_members = self.questions.iter_mut().filter(|question| question.extent.members() > 0);
             let Some(question) = with_members.min_by_key(|question| question.wanted) else { break };
             members -= question.extent.members();
-            if let Extent::Members(known) = &question.extent {
-                question.extent = Extent::Count(known.count());
-            }
+            question.extent.give_up(self.is_shared);
         }
     }
 
@@ -349,7 +343,7 @@ impl Question {
     fn reaches(&mut self, asked: Floors) -> bool {
         let both = self.floors.each().into_iter().zip(asked.each());
         match &mut self.extent {
-            Extent::Count(count) => both.zip(count.least.each()).all(|(both, least)| match both {
+            Extent::Count(count, _) => both.zip(count.least.each()).all(|(both, least)| match both {
                 (None, None) => true,
                 (Some(was), Some(asked)) => was <= asked && least.is_none_or(|least| asked <= least),
                 (None, Some(_)) | (Some(_), None) => false,
@@ -417,37 +411,48 @@ impl Question {
             && Member::of(row).is_above(self.floors)
     }
 
-    fn apply(&mut self, moved: &Moved) {
-        let was = moved.was.as_ref().filter(|row| self.has(row));
-        let is = moved.is.as_ref().filter(|row| self.has(row));
-        if was.is_none() && is.is_none() {
-            return;
+    /// Whether it is known what the list is after that.
+    fn apply(&mut self, moved: &Moved) -> bool {
+        let is = moved.is().filter(|row| self.has(row));
+        let was = match moved {
+            Moved::Seen { was, .. } => Some(was.as_ref().filter(|row| self.has(row))),
+            Moved::Told { .. } => None,
+        };
+        let Some(row) = moved.row().filter(|_| is.is_some() || !matches!(was, Some(None))) else { return true };
+        let (seen, member) = (was.map(|was| was.is_some()), is.map(|is| Member::of(is)));
+        let Some(had) = self.extent.apply(row, seen, member, self.floors) else { return false };
+        if is.is_none() && !had {
+            return true;
         }
-        match &mut self.extent {
-            Extent::Members(members) => members.apply(was.map(|was| Member::of(was)), is.map(|is| Member::of(is))),
-            Extent::Count(count) => {
-                count.total = (count.total + u64::from(is.is_some())).saturating_sub(u64::from(was.is_some()));
-                if let Some(is) = is {
-                    count.lower(self.floors, &Member::of(is));
-                }
+        let extent = &mut self.extent;
+        self.pages.retain_mut(|page| match was {
+            Some(was) => page.apply(was, is),
+            None => {
+                page.tell(row, had, is) || extent.rows(page.order, page.window).is_some_and(|rows| page.has_just(&rows))
             }
-        }
-        self.pages.retain_mut(|page| page.apply(was, is));
+        });
+        true
     }
 
     /// Whether the window, read with these floors, could be brought up to date.
     fn take_in(&mut self, mut page: Page, since: &[Moved], floors: Floors) -> bool {
-        let of = |row: &Option<Arc<Row>>| row.clone().filter(|row| self.has(row));
-        let current = since.iter().all(|moved| match (of(&moved.was), of(&moved.is)) {
-            (None, None) => true,
-            (was, is) => page.apply(was.as_ref(), is.as_ref()),
-        });
-        // Another question may have raised the floors since it was read.
-        let current = current
-            && match self.extent.rows(page.order, page.window) {
-                Some(rows) => page.rows.iter().map(|row| row.id()).eq(rows),
-                None => self.floors == floors,
+        let mut is_sure = true;
+        for moved in since {
+            let is = moved.is().filter(|row| self.has(row));
+            is_sure &= match moved {
+                Moved::Seen { was, .. } => match was.as_ref().filter(|row| self.has(row)) {
+                    None if is.is_none() => true,
+                    was => page.apply(was, is),
+                },
+                // It may have been in the list when that was read, or not.
+                Moved::Told { row, .. } => page.tell(*row, true, is),
             };
+        }
+        // Another question may have raised the floors since it was read.
+        let current = match self.extent.rows(page.order, page.window) {
+            Some(rows) => page.has_just(&rows),
+            None => is_sure && self.floors == floors,
+        };
         if current {
             self.pages.retain(|other| other.order != page.order || other.window != page.window);
             self.pages.push(page);

@@ -1,6 +1,10 @@
 //! What is known of a list as a whole: which rows it has, or how many; and up to when that holds.
+//!
+//! Where other processes write too, nobody here sees what a row was before. Whether a list had it is told by its number then: a list that is too long
+//! for its [`Members`] keeps the set of its numbers beside the count. They are given in a row, so that a million of them take some 130 KB.
 
 use batchlingua_core::{Filter, ListQuery, Millis, Order, RowId, Scope, Window};
+use roaring::RoaringTreemap;
 
 use super::{Member, Members};
 
@@ -72,25 +76,68 @@ impl Count {
     }
 }
 
+/// The numbers of the rows of a list, and no more of them.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(RoaringTreemap);
+
+impl FromIterator<RowId> for Numbers {
+    fn from_iter<I: IntoIterator<Item = RowId>>(rows: I) -> Self {
+        Self(rows.into_iter().map(|row| row.0.cast_unsigned()).collect())
+    }
+}
+
+impl Numbers {
+    /// Whether it was there.
+    fn set(&mut self, row: RowId, is_there: bool) -> bool {
+        let number = row.0.cast_unsigned();
+        if is_there { !self.0.insert(number) } else { self.0.remove(number) }
+    }
+}
+
 /// What is known of a list as a whole.
 #[derive(Debug)]
 pub(crate) enum Extent {
     Members(Members),
-    Count(Count),
+    /// With their numbers, where others may change them.
+    Count(Count, Option<Numbers>),
 }
 
 impl Extent {
     pub(crate) fn total(&self) -> u64 {
         match self {
             Self::Members(members) => members.len() as u64,
-            Self::Count(count) => count.total,
+            Self::Count(count, _) => count.total,
+        }
+    }
+
+    /// A row has become another, has come, or has gone. `was`: whether the list had it, where that was seen. Whether it had; `None`: nobody knows, nor
+    /// how many there are now.
+    pub(super) fn apply(&mut self, row: RowId, was: Option<bool>, is: Option<Member>, floors: Floors) -> Option<bool> {
+        match self {
+            Self::Members(members) => Some(members.set(row, is)),
+            Self::Count(count, numbers) => {
+                let was = numbers.as_mut().map(|numbers| numbers.set(row, is.is_some())).or(was)?;
+                count.total = (count.total + u64::from(is.is_some())).saturating_sub(u64::from(was));
+                if let Some(is) = is {
+                    count.lower(floors, &is);
+                }
+                Some(was)
+            }
+        }
+    }
+
+    /// Only how many they are is to be known from now on.
+    pub(super) fn give_up(&mut self, with_numbers: bool) {
+        if let Self::Members(members) = self {
+            let numbers = with_numbers.then(|| members.rows().collect());
+            *self = Self::Count(members.count(), numbers);
         }
     }
 
     pub(super) fn members(&self) -> usize {
         match self {
             Self::Members(members) => members.len(),
-            Self::Count(_) => 0,
+            Self::Count(..) => 0,
         }
     }
 
@@ -98,7 +145,7 @@ impl Extent {
     pub(crate) fn rows(&mut self, order: Order, window: Window) -> Option<Vec<RowId>> {
         match self {
             Self::Members(members) => members.window(order, window),
-            Self::Count(_) => None,
+            Self::Count(..) => None,
         }
     }
 }

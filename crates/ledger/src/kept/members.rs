@@ -89,11 +89,14 @@ impl Members {
         self.orders.last().map(|sorted| sorted.window(order, window))
     }
 
-    /// A row of the list has become another, has come, or has gone.
-    pub(crate) fn apply(&mut self, was: Option<Member>, is: Option<Member>) {
+    pub(super) fn rows(&self) -> impl Iterator<Item = RowId> {
+        self.all.keys().copied()
+    }
+
+    /// A row has become another, has come, or has gone; whether it was there.
+    pub(crate) fn set(&mut self, row: RowId, is: Option<Member>) -> bool {
         let is = is.filter(|is| is.is_above(self.floors));
-        let row = was.or(is).map(|member| member.row);
-        let was = row.and_then(|row| self.all.remove(&row));
+        let was = self.all.remove(&row);
         for sorted in &mut self.orders {
             sorted.apply(was.as_ref(), is.as_ref());
         }
@@ -101,6 +104,7 @@ impl Members {
             self.all.insert(is.row, is);
             self.leave(&is, was.as_ref());
         }
+        was.is_some()
     }
 
     /// Takes off what is below these, which are no lower than those before. How many that were.
@@ -289,13 +293,13 @@ mod tests {
             for deed in deeds {
                 match deed {
                     Deed::Is(is) => {
-                        members.apply(model.remove(&is.row), Some(is));
+                        members.set(is.row, Some(is));
                         model.insert(is.row, is);
                     }
                     Deed::Gone(row) => {
-                        if let Some(was) = model.remove(&RowId(row)) {
-                            members.apply(Some(was), None);
-                        }
+                        let was = model.remove(&RowId(row));
+                        let had = members.set(RowId(row), None);
+                        prop_assert!(was.is_some() || !had);
                     }
                     Deed::Rise(at, by) => {
                         let floor = [&mut floors.ended, &mut floors.created, &mut floors.modified];
@@ -323,7 +327,9 @@ mod tests {
         let floors = Floors { modified: Some(Millis(0)), ..Floors::default() };
         let at = |modified| Member { row: RowId(1), created: Millis(0), modified: Millis(modified), ended: None };
         let mut members = Members::new(floors, [at(0)]);
-        (1..1_000).for_each(|now| members.apply(Some(at(now - 1)), Some(at(now))));
+        for now in 1..1_000 {
+            members.set(RowId(1), Some(at(now)));
+        }
         assert!(members.leaving[2].len() <= STALE * (1 + ORDERS));
         assert_eq!(members.raise(Floors { modified: Some(Millis(999)), ..floors }), 0);
         assert_eq!(members.raise(Floors { modified: Some(Millis(1_000)), ..floors }), 1);

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use batchlingua_core::{Millis, Order, Window};
+use batchlingua_core::{Millis, Order, RowId, Window};
 
 use crate::{cache::bytes, row::Row, view};
 
@@ -72,6 +72,19 @@ impl Page {
                 None => true,
             },
         }
+    }
+
+    /// The same where nobody has seen what the row was, only whether the list had it.
+    pub(super) fn tell(&mut self, row: RowId, had: bool, is: Option<&Arc<Row>>) -> bool {
+        let was = self.rows.iter().find(|other| other.id() == row).cloned();
+        // A window that begins with the list and does not show the row has it behind itself or nowhere, which is the same to it.
+        let is_known = was.is_some() || !had || self.window.from == 0;
+        is_known && self.apply(was.as_ref(), is)
+    }
+
+    /// Whether these are its rows. They may be where it was not known which they are.
+    pub(super) fn has_just(&self, rows: &[RowId]) -> bool {
+        self.rows.iter().map(|row| row.id()).eq(rows.iter().copied())
     }
 
     fn insert(&mut self, at: usize, row: Option<&Arc<Row>>) -> bool {

@@ -57,7 +57,7 @@ fn members(query: &ListQuery, scope: &Scope, rows: &[Arc<Row>]) -> Members {
 }
 
 fn counted(query: &ListQuery, scope: &Scope, rows: &[Arc<Row>], total: u64) -> Extent {
-    Extent::Count(Count { total, ..members(query, scope, rows).count() })
+    Extent::Count(Count { total, ..members(query, scope, rows).count() }, None)
 }
 
 #[test]
@@ -201,4 +201,98 @@ fn no_more_is_kept_than_is_allowed_and_asked_for() {
     assert_eq!(lists.inner().questions.len(), QUESTIONS);
     (0..=IDLE as i64 + 1).for_each(|number| lists.publish(came(row(number))));
     assert!(lists.inner().questions.is_empty(), "nobody has asked for long");
+}
+
+fn told(number: i64, is: Option<Arc<Row>>) -> Vec<Moved> {
+    vec![Moved::told(RowId(number), is)]
+}
+
+/// Lists with one question: all, which are these rows; as members, as numbers, or only how many.
+fn lists_of(rows: &[Arc<Row>], extent: impl Fn(Members) -> Extent) -> Lists {
+    let lists = Lists::shared(100);
+    let (query, all) = (window(0, 3), scope(None));
+    let (reading, _) = lists.begin(&query, &all);
+    let shown = &rows[..rows.len().min(3)];
+    lists.learn(&reading, (&query, &all), shown, Some(extent(members(&query, &all, rows)))).expect("the total is told");
+    drop(reading);
+    lists
+}
+
+fn numbered(members: Members) -> Extent {
+    let mut extent = Extent::Members(members);
+    extent.give_up(true);
+    extent
+}
+
+/// Nobody has seen what the row was before; to be told twice is to be told once.
+#[test]
+fn what_others_have_changed_is_put_in_its_place() {
+    let rows: Vec<_> = [10, 20, 30, 40].map(row).into();
+    for extent in [Extent::Members, numbered] {
+        let lists = lists_of(&rows, extent);
+        let (first, all) = (window(0, 3), scope(None));
+        for (number, is, stands) in [
+            (15, Some(row(15)), (vec![10, 15, 20], 5)),
+            (50, Some(row(50)), (vec![10, 15, 20], 6)),
+            (40, None, (vec![10, 15, 20], 5)),
+            (99, None, (vec![10, 15, 20], 5)),
+            (20, Some(ended(&row(20), 7)), (vec![10, 15, 20], 5)),
+        ] {
+            for _ in 0..2 {
+                lists.publish(told(number, is.clone()));
+                assert_eq!(numbers(lists.get(&first, &all)), Some(stands.clone()), "{number}");
+            }
+        }
+        let shown = lists.get(&first, &all).expect("it is kept").rows;
+        assert_eq!(shown[2].batch().times.ended, Some(Millis(7)), "as it is now");
+        // What comes up from behind is not known; the total is.
+        lists.publish(told(10, None));
+        assert!(lists.get(&first, &all).is_none() && lists.inner().questions[0].extent.total() == 4);
+    }
+}
+
+#[test]
+fn a_list_of_which_nobody_knows_whether_it_had_a_row_is_forgotten() {
+    let rows: Vec<_> = [10, 20, 30, 40].map(row).into();
+    let lists = lists_of(&rows, |members| Extent::Count(members.count(), None));
+    lists.publish(came(row(15)));
+    assert!(lists.counts(&window(0, 3), &scope(None)), "an own change is seen");
+    lists.publish(told(15, Some(row(15))));
+    assert!(!lists.counts(&window(0, 3), &scope(None)));
+}
+
+/// What stands before a later window is not known, so that neither is what a change of another shows in it, unless the window's rows are known.
+#[test]
+fn a_later_window_stays_if_its_rows_are_known_to_stay() {
+    let rows: Vec<_> = [10, 20, 30, 40].map(row).into();
+    for (extent, stays) in [(Extent::Members as fn(Members) -> Extent, true), (numbered, false)] {
+        let lists = lists_of(&rows, extent);
+        let (later, all) = (window(1, 2), scope(None));
+        let (reading, _) = lists.begin(&later, &all);
+        lists.learn(&reading, (&later, &all), &rows[1..3], None).expect("the total is known");
+        lists.publish(told(20, Some(ended(&row(20), 7))));
+        assert_eq!(numbers(lists.get(&later, &all)), Some((vec![20, 30], 4)), "it shows the row");
+        lists.publish(told(40, Some(ended(&row(40), 7))));
+        assert_eq!(lists.get(&later, &all).is_some(), stays, "it is behind");
+        lists.publish(told(5, Some(row(5))));
+        assert!(lists.get(&later, &all).is_none(), "all have moved on");
+    }
+}
+
+#[test]
+fn a_list_that_is_read_while_another_writes_is_answered_as_it_is_now() {
+    let (query, all) = (window(0, 9), scope(None));
+    // The snapshot had the change, or had it not.
+    for read in [vec![row(1), row(2)], vec![row(2), row(3)]] {
+        for extent in [Extent::Members, numbered] {
+            let lists = Lists::shared(100);
+            let (reading, _) = lists.begin(&query, &all);
+            lists.publish(told(3, Some(row(3))));
+            lists.publish(told(1, None));
+            let extent = extent(members(&query, &all, &read));
+            let answer = lists.learn(&reading, (&query, &all), &read, Some(extent));
+            assert_eq!(numbers(answer), Some((vec![2, 3], 2)));
+            assert_eq!(numbers(lists.get(&query, &all)), Some((vec![2, 3], 2)));
+        }
+    }
 }

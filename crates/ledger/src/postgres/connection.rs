@@ -160,6 +160,11 @@ impl Connection {
         }
     }
 
+    /// A notification that has come already.
+    pub(super) fn has_heard(&self) -> Option<Notification> {
+        self.notices.borrow_mut().try_recv().ok()
+    }
+
     fn prepared(&self, sql: &str) -> Result<Statement, Fault> {
         if let Some(known) = self.statements.borrow().get(sql) {
             return Ok(known.clone());

@@ -1,6 +1,6 @@
 //! Lists in SQL: what `view` says about rows in memory, in PostgreSQL's words. SQLite's are beside them in `sqlite/list.rs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use batchlingua_core::{Filter, ListQuery, Millis, Order, RowId, Scope, SortKey, Uuid, Window};
 
@@ -13,9 +13,20 @@ use super::{
 };
 use crate::{
     LedgerError,
-    kept::{Count, Extent, Floors, Source},
+    kept::{Count, Extent, Floors, Member, Members, Numbers, Source},
     row::Row,
 };
+
+/// Of a longer list only how many rows it has is known, and not for long: until another replica changes any row. Each number is 8 bytes in the
+/// server's answer.
+const MOST_NUMBERS: u32 = 4_000_000;
+
+/// The numbers of the rows, unless they reach back further than so many are kept of; then some are missing.
+static NUMBERS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        r#"(string_agg(int8send("row"), ''::bytea) FILTER (WHERE "row" > (SELECT value - {MOST_NUMBERS} FROM counters WHERE name = 'row')))"#
+    )
+});
 
 /// Conditions that must all hold, with their values in the order of their places.
 struct Where {
@@ -87,9 +98,8 @@ impl Source for Read<'_> {
         count(self.connection, self.query, self.scope)
     }
 
-    /// With the next change by another replica all that was known is forgotten.
-    fn extent(&self, _: usize) -> Result<Option<Extent>, LedgerError> {
-        Ok(None)
+    fn extent(&self, most: usize) -> Result<Extent, LedgerError> {
+        extent(self.connection, self.query, self.scope, most)
     }
 }
 
@@ -100,12 +110,55 @@ fn page(connection: &Connection, query: &ListQuery, scope: &Scope, now: Millis) 
 
 /// How many there are in all.
 fn count(connection: &Connection, query: &ListQuery, scope: &Scope) -> Result<Count, LedgerError> {
+    counted(connection, query, scope, "NULL").map(|(count, _)| count)
+}
+
+/// The same, and what else is wanted of all of them: bytes.
+fn counted(
+    connection: &Connection,
+    query: &ListQuery,
+    scope: &Scope,
+    more: &str,
+) -> Result<(Count, Option<Vec<u8>>), LedgerError> {
     let (condition, asked) = (matching(query, scope), Floors::of(query, scope));
-    let sql = format!("SELECT {} FROM batches WHERE {}", asked.counted("NULL::bigint"), condition.sql);
-    let counted = connection.query(&sql, &condition.values).map_err(|fault| fault.unreadable())?;
-    let counted = counted.first().map(|sql| Count::read(|at| sql.try_get(at))).transpose();
-    let counted = counted.map_err(|error| LedgerError::Corrupt(error.to_string()))?;
-    counted.ok_or_else(|| LedgerError::Corrupt("a count without a row".to_owned()))
+    let counted = asked.counted("NULL::bigint");
+    let sql = format!("SELECT {counted}, {more}::bytea FROM batches WHERE {}", condition.sql);
+    let read = connection.query(&sql, &condition.values).map_err(|fault| fault.unreadable())?;
+    let sql = read.first().ok_or_else(|| LedgerError::Corrupt("a count without a row".to_owned()))?;
+    let more = sql.len() - 1;
+    let cells = Count::read(|at| sql.try_get(at)).and_then(|count| Ok((count, sql.try_get(more)?)));
+    cells.map_err(|error| LedgerError::Corrupt(error.to_string()))
+}
+
+/// Which rows there are in all; or how many, and their numbers, if they are more than so many.
+fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize) -> Result<Extent, LedgerError> {
+    let (count, numbers) = counted(connection, query, scope, &NUMBERS)?;
+    let total = usize::try_from(count.total).unwrap_or(usize::MAX);
+    if total > most {
+        let numbers = numbers.unwrap_or_default();
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let numbers = (numbers.len() == total).then(|| Numbers::from_iter(numbers.iter().map(number)));
+        return Ok(Extent::Count(count, numbers));
+    }
+    let condition = matching(query, scope);
+    let sql = format!(r#"SELECT "row", created, modified, ended FROM batches WHERE {}"#, condition.sql);
+    let read = connection.query(&sql, &condition.values).map_err(|fault| fault.unreadable())?;
+    let member = |sql: &tokio_postgres::Row| {
+        let [created, modified] = [sql.try_get(1)?, sql.try_get(2)?].map(Millis);
+        Ok(Member {
+            row: RowId(sql.try_get(0)?),
+            created,
+            modified,
+            ended: sql.try_get::<_, Option<i64>>(3)?.map(Millis),
+        })
+    };
+    let members: Result<Vec<Member>, tokio_postgres::Error> = read.iter().map(member).collect();
+    let members = members.map_err(|error| LedgerError::Corrupt(error.to_string()))?;
+    Ok(Extent::Members(Members::new(Floors::of(query, scope), members)))
+}
+
+fn number(bytes: &[u8; 8]) -> RowId {
+    RowId(i64::from_be_bytes(*bytes))
 }
 
 fn matching(query: &ListQuery, scope: &Scope) -> Where {

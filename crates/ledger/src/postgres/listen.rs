@@ -1,6 +1,6 @@
 //! Hears what other replicas commit, on a connection of its own.
 //!
-//! A connection can be dead without a sign, so it is asked for one now and then: that bounds how long a change can stay unheard. Whenever it is
+//! What has come while one was dealt with is dealt with together: rows that it tells of are read once. A connection can be dead without a sign, so it is asked for one now and then: that bounds how long a change can stay unheard. Whenever it is
 //! lost memory is not trusted, until it is heard again.
 
 use std::{
@@ -17,11 +17,14 @@ use super::{
     connection::{Connection, Fault},
     hot::{Hot, News, Trust},
     slot::Slot,
+    tx::get_all,
 };
 
 pub(super) const CHANNEL: &str = "batchlingua";
 /// How long a silent connection is believed.
 const SILENCE: Duration = Duration::from_secs(1);
+/// From so many rows on what else has come waits: nobody commits while they are read.
+const TOGETHER: usize = 1_000;
 /// How often it is seen that this is to end, and that the database is back.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -104,12 +107,24 @@ fn hear(connection: &Connection, hot: &Hot, over: &AtomicBool) -> Option<Fault> 
     let mut silent = Duration::ZERO;
     while !over.load(Ordering::Acquire) {
         match connection.heard(TURN) {
-            Ok(Some(notice)) => match parsed(notice.payload()) {
-                Some((_, news)) if news.by == hot.writer.load(Ordering::Acquire) => {}
-                Some((number, news)) => hot.hear(number, &news),
-                // Of a later version, or nobody's.
-                None => hot.hear(0, &News { all: true, ..News::default() }),
-            },
+            Ok(Some(notice)) => {
+                let mut heard = news_of(notice.payload(), hot);
+                let is_enough =
+                    |heard: &Option<(u64, News)>| heard.as_ref().is_some_and(|(_, news)| news.rows.len() >= TOGETHER);
+                while !is_enough(&heard)
+                    && let Some(notice) = connection.has_heard()
+                {
+                    heard = match (heard, news_of(notice.payload(), hot)) {
+                        (Some((a, first)), Some((b, next))) => Some((a.max(b), first.and(next))),
+                        (first, next) => first.or(next),
+                    };
+                }
+                if let Some((number, news)) = heard
+                    && let Err(error) = hot.hear(number, news, |rows| get_all(connection, rows))
+                {
+                    return Some(Fault::Lost(error.to_string()));
+                }
+            }
             Ok(None) => {
                 silent += TURN;
                 if silent >= SILENCE {
@@ -123,6 +138,15 @@ fn hear(connection: &Connection, hot: &Hot, over: &AtomicBool) -> Option<Fault> 
         }
     }
     None
+}
+
+/// What another replica says, and under which number.
+fn news_of(payload: &str, hot: &Hot) -> Option<(u64, News)> {
+    match parsed(payload) {
+        Some((_, news)) if news.by == hot.writer.load(Ordering::Acquire) => None,
+        // Of a later version, or nobody's.
+        heard => Some(heard.unwrap_or_else(|| (0, News { all: true, ..News::default() }))),
+    }
 }
 
 fn parsed(payload: &str) -> Option<(u64, News)> {

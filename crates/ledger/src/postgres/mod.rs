@@ -2,7 +2,7 @@
 //!
 //! Each replica has one thread that writes (`writer`: one transaction of all replicas at a time, many writes in each), a few that read (`reader`), and
 //! one that hears what the others write (`listen`), so that rows and lists can be kept in memory here too (`hot`): a poll of a hot row reaches no
-//! database, nor does a list that is asked for again while no other replica writes. While the database is away such polls go on from memory, and what has to be written is refused.
+//! database, nor does a list that is asked for again. While the database is away such polls go on from memory, and what has to be written is refused.
 //!
 //! Leases are told by the database's clock, the only one that all replicas see.
 

@@ -93,8 +93,8 @@ pub(super) struct Tx<'c> {
     own: HashMap<RowId, Arc<Row>>,
     /// Rows that it has read: what they were before it writes them.
     read: HashMap<RowId, Arc<Row>>,
-    /// What lists are to be told. `None`: rows were changed without a look at them.
-    pub(super) moved: Option<Vec<Moved>>,
+    /// What lists are to be told.
+    pub(super) moved: Vec<Moved>,
 }
 
 impl<'c> Tx<'c> {
@@ -109,7 +109,7 @@ impl<'c> Tx<'c> {
             sent: false,
             own: HashMap::new(),
             read: HashMap::new(),
-            moved: Some(Vec::new()),
+            moved: Vec::new(),
         }
     }
 
@@ -146,19 +146,17 @@ impl<'c> Tx<'c> {
         self.own.get(&row).or_else(|| self.read.get(&row)).cloned()
     }
 
-    /// For lists; `is_known`: whether it is known what the row was.
-    fn move_row(&mut self, was: Option<Arc<Row>>, is: Option<Arc<Row>>, is_known: bool) {
-        match &mut self.moved {
-            Some(moved) if is_known => moved.extend(Moved::of(was, is)),
-            moved => *moved = None,
+    /// For lists, of a row that was there. If this job has not looked at it, nobody knows here what it was.
+    fn move_row(&mut self, row: RowId, is: Option<Arc<Row>>) {
+        match self.was(row) {
+            Some(was) => self.moved.extend(Moved::of(Some(was), is)),
+            None => self.moved.push(Moved::told(row, is)),
         }
     }
 
-    fn note(&mut self, row: Row) -> Arc<Row> {
-        let row = Arc::new(row);
+    fn note(&mut self, row: Arc<Row>) {
         self.changes.rows.push(row.clone());
-        self.own.insert(row.id(), row.clone());
-        row
+        self.own.insert(row.id(), row);
     }
 }
 
@@ -244,8 +242,9 @@ impl Table for Tx<'_> {
         let mut values = columns::fixed(&row)?;
         values.extend(columns::moving(&row));
         self.write(&columns::INSERT, values);
-        let row = self.note(row);
-        self.move_row(None, Some(row.clone()), true);
+        let row = Arc::new(row);
+        self.moved.extend(Moved::of(None, Some(row.clone())));
+        self.note(row.clone());
         Ok(row)
     }
 
@@ -254,10 +253,9 @@ impl Table for Tx<'_> {
         let mut values = columns::moving(&row);
         values.push(row.id().0.into());
         self.write(&columns::UPDATE, values);
-        let was = self.was(row.id());
-        let row = self.note(row);
-        let is_known = was.is_some();
-        self.move_row(was, Some(row.clone()), is_known);
+        let row = Arc::new(row);
+        self.move_row(row.id(), Some(row.clone()));
+        self.note(row.clone());
         Ok(row)
     }
 
@@ -283,9 +281,7 @@ impl Table for Tx<'_> {
         for sql in REMOVE {
             self.write(sql, vec![row.0.into()]);
         }
-        let was = self.was(row);
-        let is_known = was.is_some();
-        self.move_row(was, None, is_known);
+        self.move_row(row, None);
         self.own.remove(&row);
         self.changes.removed.push(row);
         Ok(())

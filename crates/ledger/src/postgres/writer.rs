@@ -205,8 +205,7 @@ struct Unknown {
 /// What a transaction has changed.
 struct Done {
     changes: Changes,
-    /// `None`: it has changed rows without a look at them.
-    moved: Option<Vec<Moved>>,
+    moved: Vec<Moved>,
 }
 
 /// What has become of a transaction.
@@ -310,7 +309,7 @@ impl Work {
         };
         let gate = hot.gate.lock().unwrap_or_else(PoisonError::into_inner);
         match connection.words("COMMIT") {
-            Ok(_) => hot.publish(number, changes, moved),
+            Ok(_) => hot.publish(number, changes, Some(moved)),
             Err(fault @ Fault::Lost(_)) => {
                 // Who reads meanwhile may see it or not.
                 drop(gate);
@@ -399,7 +398,7 @@ fn run(
 ) -> Result<Option<(u64, Done)>, Fault> {
     let at_first = counters;
     let (mut changes, mut wrote) = (Changes::default(), false);
-    let mut moved = Some(Vec::new());
+    let mut moved = Vec::new();
     // Whether the savepoint is a job's own; else the first that is sent makes one.
     let mut is_first = true;
     for job in group {
@@ -411,7 +410,7 @@ fn run(
             changes.rows.append(&mut tx.changes.rows);
             changes.removed.append(&mut tx.changes.removed);
             changes.ids.append(&mut tx.changes.ids);
-            moved = moved.zip(tx.moved).map(|(all, own)| all.into_iter().chain(own).collect());
+            moved.append(&mut tx.moved);
             is_first = false;
         } else if tx.sent {
             connection.words("ROLLBACK TO SAVEPOINT job")?;

@@ -79,8 +79,8 @@ impl Source for Read<'_> {
         count(self.connection, self.query, self.scope)
     }
 
-    fn extent(&self, most: usize) -> Result<Option<Extent>, LedgerError> {
-        extent(self.connection, self.query, self.scope, most).map(Some)
+    fn extent(&self, most: usize) -> Result<Extent, LedgerError> {
+        extent(self.connection, self.query, self.scope, most)
     }
 }
 
@@ -112,7 +112,7 @@ fn with_numbers(connection: &Connection, cache: &Cache, numbers: Vec<RowId>) -> 
 fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize) -> Result<Extent, LedgerError> {
     let count = count(connection, query, scope)?;
     if usize::try_from(count.total).unwrap_or(usize::MAX) > most {
-        return Ok(Extent::Count(count));
+        return Ok(Extent::Count(count, None));
     }
     let condition = matching(query, scope);
     let sql = format!("SELECT row, created, modified, ended FROM batches WHERE {}", condition.sql);
