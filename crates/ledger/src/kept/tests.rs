@@ -1,10 +1,10 @@
 //! Lists that follow changes, and what is forgotten.
 
 use batchlingua_core::{
-    Batch, BatchSpec, BatchState, Millis, NativeId, NativeIdentity, NativeIds, RowId, Uuid, Window,
+    Batch, BatchSpec, BatchState, Filter, Millis, NativeId, NativeIdentity, NativeIds, RowId, Uuid, Window,
 };
 
-use super::*;
+use super::{question::BEHIND, *};
 use crate::masked::MaskedSpec;
 
 /// Created at its number.
