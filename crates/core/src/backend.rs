@@ -27,6 +27,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Pure: the exact upstream request and each field's fate. `submit` sends it, `explain` prints it, so `explain` cannot lie.
     fn plan(&self, intent: Intent) -> Result<Plan>;
 
+    /// The line and headers of the request as they will be sent, for people: credentials are masked. Empty where it is no HTTP. No part of the plan,
+    /// since every submit would pay for what `explain` alone shows.
+    fn head(&self, _: &Plan) -> String {
+        String::new()
+    }
+
     /// Sends the plan. Asked at most once for one intent, unless the backend is idempotent on its marker.
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError>;
 
@@ -122,8 +128,6 @@ pub struct Intent {
 pub struct Plan {
     /// What it was made from.
     pub intent: Intent,
-    /// The line and headers of the request as they will be sent, for people: credentials are masked. Empty where it is no HTTP.
-    pub head: String,
     /// The request as it will be sent, in the backend's own terms.
     pub request: Bytes,
     /// What becomes of each field that the client gave.

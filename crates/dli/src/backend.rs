@@ -158,9 +158,15 @@ impl Backend for DliBackend {
 
     fn plan(&self, intent: Intent) -> Result<Plan> {
         let made = plan(&self.settings, self.client.http.backend(), &intent)?;
-        let request = Bytes::from(made.body);
-        let head = self.client.http.head_of(&self.client.create(&made.project, request.clone()));
-        Ok(Plan { intent, head, request, fates: made.fates })
+        Ok(Plan { intent, request: made.body.into(), fates: made.fates })
+    }
+
+    fn head(&self, plan: &Plan) -> String {
+        let project = self.settings.scope.for_batch(plan.intent.project.as_ref(), self.client.http.backend());
+        project.map_or_else(
+            |_| String::new(),
+            |project| self.client.http.head_of(&self.client.create(&project, plan.request.clone())),
+        )
     }
 
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {

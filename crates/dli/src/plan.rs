@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use batchlingua_core::{
-    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, FieldValue, Intent, Load, Marker, Project,
-    Result, Size, Treatment,
+    BackendName, BatchKind, BatchSpec, Error, ErrorKind, Fate, Fault, Field, FieldValue, Intent, Load, Marker, Result,
+    Size, Treatment,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
@@ -31,7 +31,6 @@ const MOST_RETRIES: u32 = 100;
 /// A create.
 #[derive(Debug)]
 pub(crate) struct Made {
-    pub(crate) project: Project,
     pub(crate) body: Vec<u8>,
     pub(crate) fates: Vec<Fate>,
 }
@@ -64,7 +63,7 @@ fn cut(text: &str, characters: usize) -> String {
 /// Makes the create of an intent.
 pub(crate) fn plan(settings: &BackendSettings, backend: &BackendName, intent: &Intent) -> Result<Made> {
     let maker = Maker { settings, backend, intent, is_own: intent.dialect.as_str() == NAME };
-    let project = settings.scope.for_batch(intent.project.as_ref(), backend)?;
+    settings.scope.for_batch(intent.project.as_ref(), backend)?;
     let spec = maker.spec();
     if !maker.is_own {
         maker.check_kind(&spec)?;
@@ -84,7 +83,7 @@ pub(crate) fn plan(settings: &BackendSettings, backend: &BackendName, intent: &I
         maker.add_unsaid(&mut body, &spec);
     }
     let body = serde_json::to_vec(&body).expect("texts and JSON texts make JSON");
-    Ok(Made { project, body, fates: load.fates })
+    Ok(Made { body, fates: load.fates })
 }
 
 struct Maker<'a> {

@@ -92,10 +92,11 @@ impl KyuubiBackend {
     }
 
     /// The call that a plan is, with its form if it has files.
-    fn call(&self, planned: &plan::Planned, intent: &Intent) -> (Call, Option<Form>) {
-        let has_files = !planned.uploads.is_empty();
-        let form = has_files.then(|| self.boundaries.form(intent.marker.uuid, &planned.request, &planned.uploads));
-        (self.api.submit_call(&planned.request, form.as_ref().map(|form| (form, &intent.files[..]))), form)
+    fn call(&self, plan: &Plan) -> (Call, Option<Form>) {
+        let Plan { intent, request, .. } = plan;
+        let uploads = Upload::of(&intent.files);
+        let form = (!uploads.is_empty()).then(|| self.boundaries.form(intent.marker.uuid, request, &uploads));
+        (self.api.submit_call(request, form.as_ref().map(|form| (form, &intent.files[..]))), form)
     }
 
     /// What a plan is now. Before the server has told its version a plan is made for a newer one, or an older one, than it may be.
@@ -284,17 +285,18 @@ impl Backend for KyuubiBackend {
 
     fn plan(&self, intent: Intent) -> Result<Plan> {
         let planned = plan::plan(&intent, self.known().version, &self.api.settings)?;
-        let (call, _) = self.call(&planned, &intent);
-        let head = self.api.client.head_of(&call);
-        Ok(Plan { intent, head, request: planned.request, fates: planned.fates })
+        Ok(Plan { intent, request: planned.request, fates: planned.fates })
+    }
+
+    fn head(&self, plan: &Plan) -> String {
+        let (call, _) = self.call(plan);
+        self.api.client.head_of(&call)
     }
 
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {
         self.check_version(ctx, &plan).await.map_err(SubmitError::NotSent)?;
         warn_of_master(&plan);
-        let uploads = Upload::of(&plan.intent.files);
-        let planned = plan::Planned { request: plan.request.clone(), uploads, fates: Vec::new() };
-        let (call, form) = self.call(&planned, &plan.intent);
+        let (call, form) = self.call(&plan);
         if let Some(form) = form {
             let gone = |error| Error::internal(format!("uploaded files cannot be sent on: {error}"));
             form.check().await.map_err(|error| SubmitError::NotSent(gone(error)))?;

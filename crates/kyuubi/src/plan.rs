@@ -27,8 +27,6 @@ use crate::{
 pub(crate) struct Planned {
     /// The JSON, alone or as the first part of a form.
     pub(crate) request: Bytes,
-    /// The files that go with it.
-    pub(crate) uploads: Vec<Upload>,
     /// What becomes of each field.
     pub(crate) fates: Vec<Fate>,
 }
@@ -94,7 +92,7 @@ pub(crate) fn plan(intent: &Intent, version: Version, settings: &BackendSettings
         extra_resources_map: extra_resources(&uploads),
         others: others.iter().map(|(name, value)| (name.as_str(), &**value)).collect(),
     };
-    Ok(Planned { request: to_vec(&request).into(), uploads, fates: load.fates })
+    Ok(Planned { request: to_vec(&request).into(), fates: load.fates })
 }
 
 const ARCHIVE: &str = "SPARK";

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use crate::{
-    client::{Deleted, Livy, PAGE},
+    client::{Deleted, Livy, PAGE, submit_call},
     names::{self, Turns},
     plan::Planner,
     seen::{Seen, SeenLog},
@@ -226,7 +226,11 @@ impl Backend for LivyBackend {
     fn plan(&self, intent: Intent) -> Result<Plan> {
         let has_names = self.naming.known() != Some(false);
         let planner = Planner { backend: self.livy.http.backend(), paths: &self.paths, has_names };
-        planner.plan(intent, |call| self.livy.http.head_of(call))
+        planner.plan(intent)
+    }
+
+    fn head(&self, plan: &Plan) -> String {
+        self.livy.http.head_of(&submit_call(plan.request.clone()))
     }
 
     async fn submit(&self, ctx: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {

@@ -4,11 +4,11 @@ use batchlingua_core::{
     BackendName, BatchKind, Error, ErrorKind, Fate, Field, FieldValue, Intent, Load, Marker, PathMap, Plan, Result,
     Treatment,
 };
-use batchlingua_wire::{Call, NativeObject};
+use batchlingua_wire::NativeObject;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{NAME, client::submit_call, mapping::MAPPING, names};
+use crate::{NAME, mapping::MAPPING, names};
 
 /// What a plan depends on beside its intent.
 pub(crate) struct Planner<'a> {
@@ -19,14 +19,12 @@ pub(crate) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The plan, with a head from whoever knows what a call looks like on the wire.
-    pub(crate) fn plan(&self, mut intent: Intent, head_of: impl Fn(&Call) -> String) -> Result<Plan> {
+    pub(crate) fn plan(&self, mut intent: Intent) -> Result<Plan> {
         self.check(&intent)?;
         let mut load = MAPPING.load(&intent.spec, &intent.dialect, self.paths)?;
         intent.marker.name = if self.has_names { Some(mark(&mut load, &intent)) } else { None };
         let request = body(&load)?;
-        let head = head_of(&submit_call(request.clone()));
-        Ok(Plan { intent, head, request, fates: load.fates })
+        Ok(Plan { intent, request, fates: load.fates })
     }
 
     fn check(&self, intent: &Intent) -> Result<()> {

@@ -56,7 +56,7 @@ impl Planner<'_> {
         check_lengths(&launch)?;
         let fates = fates.with_application(uploads.application());
         let request = serde_json::to_vec_pretty(&launch).expect("a launch has text keys only").into();
-        Ok(Plan { intent, head: String::new(), request, fates })
+        Ok(Plan { intent, request, fates })
     }
 
     fn with_spark(&self, intent: &Intent, named: &Named, spark: &Spark) -> Result<(Launch, Fates)> {

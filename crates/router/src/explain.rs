@@ -23,6 +23,7 @@ use crate::{
     Gateway, ListenerService, RouteRule, answer,
     door::{Beside, Door, Received, context, covers_body, receive},
     listener::{Entrance, Listener, Turned, has_other_expectation, permitted},
+    stack::Stack,
     submit::{self, Planned},
     view,
 };
@@ -243,7 +244,7 @@ impl Explainer<'_> {
         };
         if let Some(plan) = plan {
             self.told.rows = rows::rows(self.gateway, ctx, &*self.dialect, given, (&plan, &spec, &rule.policies));
-            self.told.upstream = Some(upstream(&plan));
+            self.told.upstream = self.gateway.stacks.get(&rule.to).map(|stack| upstream(stack, &plan));
         }
         verdict
     }
@@ -270,8 +271,8 @@ impl Explainer<'_> {
     }
 }
 
-fn upstream(plan: &Plan) -> Upstream {
-    Upstream { head: plan.head.clone(), body: masked::body(&plan.request) }
+fn upstream(stack: &Stack, plan: &Plan) -> Upstream {
+    Upstream { head: stack.head(plan), body: masked::body(&plan.request) }
 }
 
 fn unmapped(told: &[Fate]) -> Option<String> {

@@ -282,6 +282,10 @@ impl Stack {
         self.backend.rows_tell(dialect, detail)
     }
 
+    pub(crate) fn head(&self, plan: &Plan) -> String {
+        self.backend.head(plan)
+    }
+
     pub(crate) fn plan(&self, intent: Intent) -> Result<Plan> {
         self.backend.plan(intent)
     }

@@ -304,7 +304,7 @@ impl Backend for MemoryBackend {
     fn plan(&self, intent: Intent) -> Result<Plan> {
         let request = format!("run {}\n{}", intent.marker.uuid, describe_spec(&intent.spec)).into();
         let fates = fates(&intent.spec, &self.world().lost);
-        Ok(Plan { intent, head: String::new(), request, fates })
+        Ok(Plan { intent, request, fates })
     }
 
     async fn submit(&self, _: &Context, plan: Plan) -> Result<Batch<NativeId>, SubmitError> {

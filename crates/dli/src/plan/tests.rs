@@ -153,7 +153,7 @@ fn a_queue_is_found_or_told() {
 
 #[test]
 fn what_dli_cannot_read_or_run_is_refused() {
-    let refused = |more: Value, spec: BatchSpec| planned(more, &intent("livy", spec)).map(|made| made.project);
+    let refused = |more: Value, spec: BatchSpec| planned(more, &intent("livy", spec)).map(drop);
     for file in ["/a.jar", "hdfs:///a.jar", "s3a://b/a.jar", "local:/a.jar", "file:/a.jar", "https://h/a.jar"] {
         let error = refused(json!({}), jar(file)).expect_err(file);
         assert!(error.message.contains("'file'") && error.message.contains("`paths` of backend 'north'"), "{error}");

@@ -41,7 +41,7 @@ async fn nothing_is_submitted_and_it_says_why() {
     let error = backend.plan(intent.clone()).expect_err("no plan");
     assert!(matches!(&error.kind, ErrorKind::Unsupported { what, .. } if what == "submitting batches"), "{error:?}");
     assert!(error.message.contains("jobs of its own models"), "{error}");
-    let plan = batchlingua_core::Plan { intent, head: String::new(), request: "x".into(), fates: Vec::new() };
+    let plan = batchlingua_core::Plan { intent, request: "x".into(), fates: Vec::new() };
     assert!(matches!(backend.submit(&context(), plan).await, Err(SubmitError::Refused(_))));
     let can = backend.capabilities();
     assert!(!can.submit && !can.upload && can.log && can.steps && can.tells_cancelled);

@@ -232,8 +232,9 @@ fn files_go_where_the_version_takes_them() {
         );
     }
     // A blank key is for nothing, and so is its file.
-    let blank = with(vec![application(), file("e.txt", Purpose::Conf(vec![]))], "1.9.4").expect("a plan");
-    assert_eq!(blank.uploads.len(), 1);
+    let files = vec![application(), file("e.txt", Purpose::Conf(vec![]))];
+    assert_eq!(Upload::of(&files).len(), 1);
+    with(files, "1.9.4").expect("a plan");
 }
 
 #[test]

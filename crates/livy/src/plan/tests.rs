@@ -21,7 +21,7 @@ fn intent(dialect: &str, spec: BatchSpec) -> Intent {
 
 fn planned(dialect: &str, spec: BatchSpec, has_names: bool) -> Result<Plan> {
     let paths = PathMap::new([("/apps/".to_owned(), "hdfs:///apps/".to_owned())]);
-    Planner { backend: &"old-livy".into(), paths: &paths, has_names }.plan(intent(dialect, spec), |_| String::new())
+    Planner { backend: &"old-livy".into(), paths: &paths, has_names }.plan(intent(dialect, spec))
 }
 
 fn sent(dialect: &str, spec: BatchSpec) -> Value {
