@@ -178,8 +178,8 @@ impl Lists {
             (None, None) => return None,
             (None, Some(extent)) => {
                 let (filter, scope) = (query.filter.clone(), scope.clone());
-                let total = extent.total();
-                let mut question = Question { filter, scope, floors, extent, wanted: 0, pages: Vec::new() };
+                let (total, is_shared) = (extent.total(), inner.is_shared);
+                let mut question = Question { filter, scope, floors, extent, wanted: 0, pages: Vec::new(), is_shared };
                 if !since.iter().all(|moved| question.apply(moved)) {
                     return Some(Answer { rows: page.rows, total });
                 }
@@ -328,3 +328,5 @@ impl Inner {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_tests;

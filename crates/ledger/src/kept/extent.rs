@@ -110,20 +110,21 @@ impl Extent {
         }
     }
 
-    /// A row has become another, has come, or has gone. `was`: whether the list had it, where that was seen. Whether it had; `None`: nobody knows, nor
-    /// how many there are now.
-    pub(super) fn apply(&mut self, row: RowId, was: Option<bool>, is: Option<Member>, floors: Floors) -> Option<bool> {
+    /// A row has become another, has come, or has gone. `was`: whether the list had it, where that was seen. Whether it is known how many there
+    /// are now.
+    pub(super) fn apply(&mut self, row: RowId, was: Option<bool>, is: Option<Member>, floors: Floors) -> bool {
         match self {
-            Self::Members(members) => Some(members.set(row, is)),
+            Self::Members(members) => members.set(row, is),
             Self::Count(count, numbers) => {
-                let was = numbers.as_mut().map(|numbers| numbers.set(row, is.is_some())).or(was)?;
+                let by_number = numbers.as_mut().map(|numbers| numbers.set(row, is.is_some()));
+                let Some(was) = by_number.or(was) else { return false };
                 count.total = (count.total + u64::from(is.is_some())).saturating_sub(u64::from(was));
                 if let Some(is) = is {
                     count.lower(floors, &is);
                 }
-                Some(was)
             }
         }
+        true
     }
 
     /// Only how many they are is to be known from now on.

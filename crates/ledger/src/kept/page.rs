@@ -74,11 +74,12 @@ impl Page {
         }
     }
 
-    /// The same where nobody has seen what the row was, only whether the list had it.
-    pub(super) fn tell(&mut self, row: RowId, had: bool, is: Option<&Arc<Row>>) -> bool {
+    /// The same where nobody has seen what the row was when this was read.
+    pub(super) fn tell(&mut self, row: RowId, is: Option<&Arc<Row>>) -> bool {
         let was = self.rows.iter().find(|other| other.id() == row).cloned();
-        // A window that begins with the list and does not show the row has it behind itself or nowhere, which is the same to it.
-        let is_known = was.is_some() || !had || self.window.from == 0;
+        // A window that begins with the list and does not show the row has it behind itself or nowhere, which is the same to it. Before any other
+        // window it may have stood, or not.
+        let is_known = was.is_some() || self.window.from == 0;
         is_known && self.apply(was.as_ref(), is)
     }
 

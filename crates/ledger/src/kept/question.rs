@@ -17,6 +17,9 @@ pub(super) struct Question {
     /// The last change before it was last asked.
     pub(super) wanted: u64,
     pub(super) pages: Vec<Page>,
+    /// Others change rows as well. What a row was before an own change may be what one of theirs made of it that is not heard yet, and not what
+    /// stands in the windows.
+    pub(super) is_shared: bool,
 }
 
 impl Question {
@@ -99,17 +102,21 @@ impl Question {
             Moved::Seen { was, .. } => Some(was.as_ref().filter(|row| self.has(row))),
             Moved::Told { .. } => None,
         };
-        let Some(row) = moved.row().filter(|_| is.is_some() || !matches!(was, Some(None))) else { return true };
-        let (seen, member) = (was.map(|was| was.is_some()), is.map(|is| Member::of(is)));
-        let Some(had) = self.extent.apply(row, seen, member, self.floors) else { return false };
-        if is.is_none() && !had {
+        let Some(row) = moved.row().filter(|_| self.is_shared || is.is_some() || !matches!(was, Some(None))) else {
             return true;
+        };
+        let (seen, member) = (was.map(|was| was.is_some()), is.map(|is| Member::of(is)));
+        if !self.extent.apply(row, seen, member, self.floors) {
+            return false;
         }
         let extent = &mut self.extent;
+        let is_shared = self.is_shared;
         self.pages.retain_mut(|page| match was {
-            Some(was) => page.apply(was, is),
-            None => {
-                page.tell(row, had, is) || extent.rows(page.order, page.window).is_some_and(|rows| page.has_just(&rows))
+            Some(was) if !is_shared => page.apply(was, is),
+            _ => {
+                let is_told = page.tell(row, is);
+                // Read later than what is known of the list, it may have its rows in the order of what they were before.
+                extent.rows(page.order, page.window).map_or(is_told, |rows| page.has_just(&rows))
             }
         });
         true
@@ -121,12 +128,12 @@ impl Question {
         for moved in since {
             let is = moved.is().filter(|row| self.has(row));
             is_sure &= match moved {
-                Moved::Seen { was, .. } => match was.as_ref().filter(|row| self.has(row)) {
+                Moved::Seen { was, .. } if !self.is_shared => match was.as_ref().filter(|row| self.has(row)) {
                     None if is.is_none() => true,
                     was => page.apply(was, is),
                 },
                 // It may have been in the list when that was read, or not.
-                Moved::Told { row, .. } => page.tell(*row, true, is),
+                Moved::Seen { .. } | Moved::Told { .. } => moved.row().is_none_or(|row| page.tell(row, is)),
             };
         }
         // Another question may have raised the floors since it was read.

@@ -8,7 +8,7 @@ use super::{question::BEHIND, *};
 use crate::masked::MaskedSpec;
 
 /// Created at its number.
-fn row(number: i64) -> Arc<Row> {
+pub(super) fn row(number: i64) -> Arc<Row> {
     let native = NativeId::from(number.to_string());
     let mut batch = Batch::new(native.clone(), BatchState::Running, Arc::default());
     batch.times.created = Millis(number);
@@ -19,13 +19,13 @@ fn row(number: i64) -> Arc<Row> {
     Arc::new(row)
 }
 
-fn ended(row: &Row, at: i64) -> Arc<Row> {
+pub(super) fn ended(row: &Row, at: i64) -> Arc<Row> {
     let mut row = row.clone();
     row.batch_mut().times.ended = Some(Millis(at));
     Arc::new(row)
 }
 
-fn scope(ended_from: Option<i64>) -> Scope {
+pub(super) fn scope(ended_from: Option<i64>) -> Scope {
     let (dialect, ended_from) = ("livy".into(), ended_from.map(Millis));
     Scope { dialect, backends: None, projects: None, unscoped: true, ended_from }
 }
@@ -52,7 +52,7 @@ fn learned(lists: &Lists, query: &ListQuery, scope: &Scope, rows: &[Arc<Row>], t
     lists.learn(&reading, (query, scope), rows, extent).expect("the total is told");
 }
 
-fn members(query: &ListQuery, scope: &Scope, rows: &[Arc<Row>]) -> Members {
+pub(super) fn members(query: &ListQuery, scope: &Scope, rows: &[Arc<Row>]) -> Members {
     Members::new(Floors::of(query, scope), rows.iter().map(|row| Member::of(row)))
 }
 
@@ -218,7 +218,7 @@ fn lists_of(rows: &[Arc<Row>], extent: impl Fn(Members) -> Extent) -> Lists {
     lists
 }
 
-fn numbered(members: Members) -> Extent {
+pub(super) fn numbered(members: Members) -> Extent {
     let mut extent = Extent::Members(members);
     extent.give_up(true);
     extent
