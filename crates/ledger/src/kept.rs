@@ -180,7 +180,7 @@ impl Lists {
                 let (filter, scope) = (query.filter.clone(), scope.clone());
                 let (total, is_shared) = (extent.total(), inner.is_shared);
                 let mut question = Question { filter, scope, floors, extent, wanted: 0, pages: Vec::new(), is_shared };
-                if !since.iter().all(|moved| question.apply(moved)) {
+                if !question.follow(&since) {
                     return Some(Answer { rows: page.rows, total });
                 }
                 inner.keep(question)
@@ -246,7 +246,7 @@ impl Lists {
         inner.published += 1;
         let published = inner.published;
         inner.questions.retain(|question| question.wanted + IDLE >= published);
-        inner.questions.retain_mut(|question| moved.iter().all(|moved| question.apply(moved)));
+        inner.questions.retain_mut(|question| question.follow(&moved));
         inner.bound_members();
         if inner.readings > 0 {
             inner.recent.extend(moved.into_iter().map(|moved| (published, moved)));

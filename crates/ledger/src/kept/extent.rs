@@ -77,7 +77,7 @@ impl Count {
 }
 
 /// The numbers of the rows of a list, and no more of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Numbers(RoaringTreemap);
 
 impl FromIterator<RowId> for Numbers {

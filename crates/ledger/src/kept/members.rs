@@ -28,6 +28,16 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// What [`Member::read`] is selected by.
+    pub(crate) const COLUMNS: &str = r#""row", created, modified, ended"#;
+
+    /// Of a row of [`Member::COLUMNS`].
+    pub(crate) fn read<E>(cell: impl Fn(usize) -> Result<Option<i64>, E>) -> Result<Self, E> {
+        let number = |at| cell(at).map(Option::unwrap_or_default);
+        let (row, [created, modified]) = (RowId(number(0)?), [number(1)?, number(2)?].map(Millis));
+        Ok(Self { row, created, modified, ended: cell(3)?.map(Millis) })
+    }
+
     pub(crate) fn of(row: &Row) -> Self {
         let Times { created, modified, ended, .. } = row.batch().times;
         Self { row: row.id(), created, modified, ended }

@@ -6,6 +6,17 @@ use batchlingua_core::{Millis, Order, RowId, Window};
 
 use crate::{cache::bytes, row::Row, view};
 
+/// What a change of a row is to one list.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) row: RowId,
+    /// Whether the list had it, where that was seen.
+    pub(super) had: Option<bool>,
+    /// What it was there, where windows can show nothing else of it.
+    pub(super) was: Option<Option<&'a Arc<Row>>>,
+    pub(super) is: Option<&'a Arc<Row>>,
+}
+
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) order: Order,
@@ -31,7 +42,7 @@ impl Page {
 
     /// Whether it is known what the window shows after a row has gone, come, or become another. What stands before and behind the window is
     /// not known but for its order.
-    pub(super) fn apply(&mut self, was: Option<&Arc<Row>>, is: Option<&Arc<Row>>) -> bool {
+    fn apply(&mut self, was: Option<&Arc<Row>>, is: Option<&Arc<Row>>) -> bool {
         if self.window.size == 0 {
             return true;
         }
@@ -74,8 +85,19 @@ impl Page {
         }
     }
 
-    /// The same where nobody has seen what the row was when this was read.
-    pub(super) fn tell(&mut self, row: RowId, is: Option<&Arc<Row>>) -> bool {
+    /// Whether it is known what the window shows after these. Where it is not, it shows of its rows what they are all the same.
+    pub(super) fn follow(&mut self, changes: &[Change<'_>]) -> bool {
+        changes.iter().fold(true, |is_known, change| {
+            is_known
+                & match change.was {
+                    Some(was) => self.apply(was, change.is),
+                    None => self.tell(change.row, change.is),
+                }
+        })
+    }
+
+    /// As [`Page::apply`] where nobody has seen what the row was when this was read.
+    fn tell(&mut self, row: RowId, is: Option<&Arc<Row>>) -> bool {
         let was = self.rows.iter().find(|other| other.id() == row).cloned();
         // A window that begins with the list and does not show the row has it behind itself or nowhere, which is the same to it. Before any other
         // window it may have stood, or not.

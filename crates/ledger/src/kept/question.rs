@@ -2,7 +2,10 @@
 
 use batchlingua_core::{Filter, ListQuery, Scope};
 
-use super::{Extent, Floors, Member, Moved, page::Page};
+use super::{
+    Extent, Floors, Member, Moved,
+    page::{Change, Page},
+};
 use crate::{row::Row, view};
 
 /// A question whose floor for ends is this little behind that of one before is answered as of that: the two have only been overtaken by each other.
@@ -95,51 +98,46 @@ impl Question {
             && Member::of(row).is_above(self.floors)
     }
 
-    /// Whether it is known what the list is after that.
-    pub(super) fn apply(&mut self, moved: &Moved) -> bool {
+    /// What a change is to this list; nothing, if it is seen that the list neither has nor had the row.
+    fn change<'a>(&self, moved: &'a Moved) -> Option<Change<'a>> {
         let is = moved.is().filter(|row| self.has(row));
         let was = match moved {
             Moved::Seen { was, .. } => Some(was.as_ref().filter(|row| self.has(row))),
             Moved::Told { .. } => None,
         };
-        let Some(row) = moved.row().filter(|_| self.is_shared || is.is_some() || !matches!(was, Some(None))) else {
+        let had = was.map(|was| was.is_some());
+        let was = was.filter(|_| !self.is_shared);
+        (is.is_some() || !matches!(was, Some(None))).then_some(Change { row: moved.row()?, had, was, is })
+    }
+
+    /// Whether it is known what the list is after these.
+    pub(super) fn follow(&mut self, moved: &[Moved]) -> bool {
+        let changes: Vec<Change<'_>> = moved.iter().filter_map(|moved| self.change(moved)).collect();
+        if changes.is_empty() {
             return true;
-        };
-        let (seen, member) = (was.map(|was| was.is_some()), is.map(|is| Member::of(is)));
-        if !self.extent.apply(row, seen, member, self.floors) {
+        }
+        let member = |change: &Change<'_>| change.is.map(|is| Member::of(is));
+        if !changes.iter().all(|change| self.extent.apply(change.row, change.had, member(change), self.floors)) {
             return false;
         }
-        let extent = &mut self.extent;
-        let is_shared = self.is_shared;
-        self.pages.retain_mut(|page| match was {
-            Some(was) if !is_shared => page.apply(was, is),
-            _ => {
-                let is_told = page.tell(row, is);
-                // Read later than what is known of the list, it may have its rows in the order of what they were before.
-                extent.rows(page.order, page.window).map_or(is_told, |rows| page.has_just(&rows))
-            }
+        let (extent, is_shared) = (&mut self.extent, self.is_shared);
+        self.pages.retain_mut(|page| {
+            let is_known = page.follow(&changes);
+            // Read later than what is known of the list, it may have its rows in the order of what they were before.
+            let numbers = if is_shared { extent.rows(page.order, page.window) } else { None };
+            numbers.map_or(is_known, |numbers| page.has_just(&numbers))
         });
         true
     }
 
     /// Whether the window, read with these floors, could be brought up to date.
     pub(super) fn take_in(&mut self, mut page: Page, since: &[Moved], floors: Floors) -> bool {
-        let mut is_sure = true;
-        for moved in since {
-            let is = moved.is().filter(|row| self.has(row));
-            is_sure &= match moved {
-                Moved::Seen { was, .. } if !self.is_shared => match was.as_ref().filter(|row| self.has(row)) {
-                    None if is.is_none() => true,
-                    was => page.apply(was, is),
-                },
-                // It may have been in the list when that was read, or not.
-                Moved::Seen { .. } | Moved::Told { .. } => moved.row().is_none_or(|row| page.tell(row, is)),
-            };
-        }
+        let changes: Vec<Change<'_>> = since.iter().filter_map(|moved| self.change(moved)).collect();
+        let is_known = page.follow(&changes);
         // Another question may have raised the floors since it was read.
         let current = match self.extent.rows(page.order, page.window) {
             Some(rows) => page.has_just(&rows),
-            None => is_sure && self.floors == floors,
+            None => is_known && self.floors == floors,
         };
         if current {
             self.pages.retain(|other| other.order != page.order || other.window != page.window);

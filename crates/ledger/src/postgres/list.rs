@@ -130,7 +130,8 @@ fn counted(
     cells.map_err(|error| LedgerError::Corrupt(error.to_string()))
 }
 
-/// Which rows there are in all; or how many, and their numbers, if they are more than so many.
+/// Which rows there are in all; or how many, and their numbers, if they are more than so many. The numbers come with the count: what a long list costs
+/// is the walk over its rows.
 fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize) -> Result<Extent, LedgerError> {
     let (count, numbers) = counted(connection, query, scope, &NUMBERS)?;
     let total = usize::try_from(count.total).unwrap_or(usize::MAX);
@@ -141,19 +142,10 @@ fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize
         return Ok(Extent::Count(count, numbers));
     }
     let condition = matching(query, scope);
-    let sql = format!(r#"SELECT "row", created, modified, ended FROM batches WHERE {}"#, condition.sql);
+    let sql = format!("SELECT {} FROM batches WHERE {}", Member::COLUMNS, condition.sql);
     let read = connection.query(&sql, &condition.values).map_err(|fault| fault.unreadable())?;
-    let member = |sql: &tokio_postgres::Row| {
-        let [created, modified] = [sql.try_get(1)?, sql.try_get(2)?].map(Millis);
-        Ok(Member {
-            row: RowId(sql.try_get(0)?),
-            created,
-            modified,
-            ended: sql.try_get::<_, Option<i64>>(3)?.map(Millis),
-        })
-    };
-    let members: Result<Vec<Member>, tokio_postgres::Error> = read.iter().map(member).collect();
-    let members = members.map_err(|error| LedgerError::Corrupt(error.to_string()))?;
+    let members: Result<Vec<Member>, _> = read.iter().map(|sql| Member::read(|at| sql.try_get(at))).collect();
+    let members = members.map_err(|error: tokio_postgres::Error| LedgerError::Corrupt(error.to_string()))?;
     Ok(Extent::Members(Members::new(Floors::of(query, scope), members)))
 }
 

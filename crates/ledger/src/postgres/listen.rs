@@ -1,7 +1,7 @@
 //! Hears what other replicas commit, on a connection of its own.
 //!
-//! What has come while one was dealt with is dealt with together: rows that it tells of are read once. A connection can be dead without a sign, so it is asked for one now and then: that bounds how long a change can stay unheard. Whenever it is
-//! lost memory is not trusted, until it is heard again.
+//! What has come while one change was dealt with is dealt with together. A connection can be dead without a sign, so it is asked for one now and
+//! then: that bounds how long a change can stay unheard. Whenever it is lost memory is not trusted, until it is heard again.
 
 use std::{
     sync::{
@@ -12,6 +12,8 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
+
+use tokio_postgres::Notification;
 
 use super::{
     connection::{Connection, Fault},
@@ -108,18 +110,7 @@ fn hear(connection: &Connection, hot: &Hot, over: &AtomicBool) -> Option<Fault> 
     while !over.load(Ordering::Acquire) {
         match connection.heard(TURN) {
             Ok(Some(notice)) => {
-                let mut heard = news_of(notice.payload(), hot);
-                let is_enough =
-                    |heard: &Option<(u64, News)>| heard.as_ref().is_some_and(|(_, news)| news.rows.len() >= TOGETHER);
-                while !is_enough(&heard)
-                    && let Some(notice) = connection.has_heard()
-                {
-                    heard = match (heard, news_of(notice.payload(), hot)) {
-                        (Some((a, first)), Some((b, next))) => Some((a.max(b), first.and(next))),
-                        (first, next) => first.or(next),
-                    };
-                }
-                if let Some((number, news)) = heard
+                if let Some((number, news)) = all_heard(&notice, connection, hot)
                     && let Err(error) = hot.hear(number, news, |rows| get_all(connection, rows))
                 {
                     return Some(Fault::Lost(error.to_string()));
@@ -138,6 +129,20 @@ fn hear(connection: &Connection, hot: &Hot, over: &AtomicBool) -> Option<Fault> 
         }
     }
     None
+}
+
+/// With what has come since, as far as that is not too much at once.
+fn all_heard(first: &Notification, connection: &Connection, hot: &Hot) -> Option<(u64, News)> {
+    let mut heard = news_of(first.payload(), hot);
+    while heard.as_ref().is_none_or(|(_, news)| news.rows.len() < TOGETHER)
+        && let Some(notice) = connection.has_heard()
+    {
+        heard = match (heard, news_of(notice.payload(), hot)) {
+            (Some((a, first)), Some((b, next))) => Some((a.max(b), first.and(next))),
+            (first, next) => first.or(next),
+        };
+    }
+    heard
 }
 
 /// What another replica says, and under which number.

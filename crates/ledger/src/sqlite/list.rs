@@ -115,13 +115,9 @@ fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize
         return Ok(Extent::Count(count, None));
     }
     let condition = matching(query, scope);
-    let sql = format!("SELECT row, created, modified, ended FROM batches WHERE {}", condition.sql);
+    let sql = format!("SELECT {} FROM batches WHERE {}", Member::COLUMNS, condition.sql);
     let mut statement = connection.prepare_cached(&sql).map_err(unreadable)?;
-    let read = statement.query_map(params_from_iter(condition.values), |sql| {
-        let time = |at| sql.get(at).map(Millis);
-        let ended = sql.get::<_, Option<i64>>(3)?.map(Millis);
-        Ok(Member { row: RowId(sql.get(0)?), created: time(1)?, modified: time(2)?, ended })
-    });
+    let read = statement.query_map(params_from_iter(condition.values), |sql| Member::read(|at| sql.get(at)));
     let members: rusqlite::Result<Vec<Member>> = read.and_then(Iterator::collect);
     Ok(Extent::Members(Members::new(Floors::of(query, scope), members.map_err(unreadable)?)))
 }

@@ -87,10 +87,6 @@ impl House {
         Self { ledger, clock, options, lies }
     }
 
-    pub(crate) fn clock_now(&self) -> Millis {
-        self.clock.now()
-    }
-
     pub(crate) fn dir(&self) -> PathBuf {
         match &self.lies {
             Lies::In(dir) => dir.path().join("data"),

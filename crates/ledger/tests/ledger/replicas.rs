@@ -10,7 +10,7 @@ use std::{
 };
 
 use batchlingua_core::{
-    BatchState, Filter, Intended, Ledger, ListQuery, Millis, Order, Retention, RowId, Scope, SortKey, Window,
+    BatchState, Clock, Filter, Intended, Ledger, ListQuery, Millis, Order, Retention, RowId, Scope, SortKey, Window,
 };
 use batchlingua_ledger::Options;
 use futures_util::future::join_all;
@@ -157,7 +157,7 @@ impl Play {
                 ledger.expire(&keep).await.expect("old rows leave");
             }
             Deed::Ask(n) => {
-                let questions = questions(self.house.clock_now());
+                let questions = questions(self.house.clock.now());
                 shown(&**ledger, &questions[n % questions.len()]).await;
             }
         }
@@ -167,7 +167,7 @@ impl Play {
     /// Each replica, sooner or later, shows what one shows that has just begun.
     async fn agree(&self) {
         let fresh = self.house.replica(|_| {});
-        for question in questions(self.house.clock_now()) {
+        for question in questions(self.house.clock.now()) {
             let stands = shown(&*fresh, &question).await;
             for (at, ledger) in self.replicas.iter().enumerate() {
                 let same = async || (shown(&**ledger, &question).await == stands).then_some(());
