@@ -364,6 +364,17 @@ pub struct Retention {
     pub limit: usize,
 }
 
+impl Retention {
+    /// What has ended is there at least so long in a ledger that is full, so that no client that polls it misses its end.
+    pub const AT_LEAST: Duration = Duration::from_secs(3_600);
+
+    /// As it stands at this time: for how long an end is kept, how many rows at most if that is bounded, how many are dropped at once.
+    pub fn at(now: Millis, keep_for: Duration, max_rows: Option<u64>, limit: usize) -> Self {
+        let room = max_rows.map(|rows| Room { rows, ended_before: now.minus(Self::AT_LEAST) });
+        Self { ended_before: now.minus(keep_for), room, limit }
+    }
+}
+
 /// Where there are more rows than this, those that ended first are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {

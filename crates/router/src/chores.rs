@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use batchlingua_core::{Entry, Expired, Retention, Room};
+use batchlingua_core::{Entry, Expired, Retention};
 use futures_util::{StreamExt, stream};
 
 use crate::{Gateway, control, view};
@@ -13,8 +13,6 @@ const CANCELS_AT_ONCE: usize = 16;
 /// How often rows that are kept no longer are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 const ROWS_AT_ONCE: usize = 1000;
-/// What has ended is there at least so long in a ledger that is full, so that no client that polls it misses its end.
-const KEPT_AT_LEAST: Duration = Duration::from_secs(3_600);
 
 /// Ends that were asked for and are not seen are asked for again: the proxy that was asked may have died in between.
 pub(crate) async fn repeat_cancels(gateway: Arc<Gateway>) {
@@ -44,9 +42,8 @@ async fn repeat(gateway: &Arc<Gateway>, entry: Entry) {
 /// Drops rows that are kept no longer.
 pub(crate) async fn expire(gateway: Arc<Gateway>) {
     while !gateway.stop.is_cancelled() {
-        let now = gateway.clock.now();
-        let room = gateway.limits.max_rows.map(|rows| Room { rows, ended_before: now.minus(KEPT_AT_LEAST) });
-        let keep = Retention { ended_before: now.minus(gateway.limits.keep_for), room, limit: ROWS_AT_ONCE };
+        let limits = &gateway.limits;
+        let keep = Retention::at(gateway.clock.now(), limits.keep_for, limits.max_rows, ROWS_AT_ONCE);
         match gateway.ledger.expire(&keep).await {
             Ok(Expired { kept_from, .. }) => gateway.keep_from(kept_from),
             Err(error) => tracing::warn!(cause = error.detail(), "old rows cannot be dropped"),

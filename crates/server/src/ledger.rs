@@ -13,8 +13,9 @@ use std::{
     process::ExitCode,
 };
 
-use batchlingua_core::{ByHand, Clock, Entry, SystemClock};
+use batchlingua_core::{ByHand, Clock, Entry, Retention, SystemClock};
 use batchlingua_ledger::{Archive, LedgerError, Options};
+use batchlingua_router::Limits;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -22,6 +23,9 @@ use crate::{
     config::{Config, Faults},
     print,
 };
+
+/// Rows that are dropped in one transaction.
+const ROWS_AT_ONCE: usize = 500;
 
 /// `batchlingua ledger`.
 #[derive(Debug, Args)]
@@ -65,7 +69,7 @@ enum Deed {
         /// Where from; standard input without one
         file: Option<PathBuf>,
     },
-    /// Drop what has been kept for long enough (keep_for), and give the space back
+    /// Drop what has been kept for long enough (keep_for) or has no room (max_rows), and give the space back
     Compact,
     /// Say what became of a submit that nobody else can tell about
     Settle {
@@ -133,7 +137,8 @@ pub(crate) fn run(args: LedgerArgs) -> Result<ExitCode, Refusal> {
             print::line(&format!("{count} rows imported"))
         }
         Deed::Compact => {
-            let dropped = take()?.compact(SystemClock.now().minus(config.limits.keep_for))?;
+            let Limits { keep_for, max_rows, .. } = config.limits;
+            let dropped = take()?.compact(&Retention::at(SystemClock.now(), keep_for, max_rows, ROWS_AT_ONCE))?;
             print::line(&format!("{dropped} rows dropped"))
         }
         Deed::Settle { id, settled } => match take() {

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use batchlingua_core::{ByHand, Entry, KeptLog, Millis, RowId, Uuid};
+use batchlingua_core::{ByHand, Entry, KeptLog, Millis, Retention, RowId, Uuid};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::record::id_of;
@@ -52,6 +52,8 @@ pub(crate) trait Shelf {
     fn counters(&mut self) -> Result<BTreeMap<String, i64>, LedgerError>;
     /// All of it in one transaction, or none.
     fn change(&mut self, work: &mut dyn FnMut(&mut dyn Loader) -> Result<(), LedgerError>) -> Result<(), LedgerError>;
+    /// How many rows there are.
+    fn count(&mut self) -> Result<u64, LedgerError>;
     /// Gives space back that rows have left.
     fn compact(&mut self) -> Result<(), LedgerError>;
 }
@@ -217,21 +219,33 @@ impl Archive {
         Ok(count)
     }
 
-    /// Drops what ended before, and gives the space back; how many rows.
-    pub fn compact(&mut self, ended_before: Millis) -> Result<u64, LedgerError> {
+    /// Drops what a proxy keeps no longer, and gives the space back; how many rows.
+    pub fn compact(&mut self, keep: &Retention) -> Result<u64, LedgerError> {
+        let mut dropped = self.drop_ended(keep.ended_before, u64::MAX, keep.limit)?;
+        if let Some(room) = keep.room {
+            let too_many = self.shelf.count()?.saturating_sub(room.rows);
+            dropped += self.drop_ended(room.ended_before, too_many, keep.limit)?;
+        }
+        self.shelf.compact()?;
+        Ok(dropped)
+    }
+
+    /// At most so many that ended before; a transaction for each chunk, since replicas may write in between.
+    fn drop_ended(&mut self, before: Millis, most: u64, chunk: usize) -> Result<u64, LedgerError> {
         let mut dropped = 0;
-        loop {
+        while dropped < most {
+            let limit = usize::try_from(most - dropped).unwrap_or(usize::MAX).min(chunk);
             let (mut some, rules) = (0, &self.rules);
             self.shelf.change(&mut |loader| {
-                some = rules.expire(loader.table(), ended_before, CHUNK)?;
+                some = rules.expire(loader.table(), before, limit)?;
                 Ok(())
             })?;
-            dropped += some as u64;
             if some == 0 {
-                self.shelf.compact()?;
-                return Ok(dropped);
+                break;
             }
+            dropped += some as u64;
         }
+        Ok(dropped)
     }
 
     /// What a person has found out about a submit that nobody could tell about. Whoever may still be at it has lost the right to.

@@ -109,6 +109,10 @@ impl Shelf for Tables {
         done.and(ended)
     }
 
+    fn count(&mut self) -> Result<u64, LedgerError> {
+        Ok(tx::extent(&self.connection)?.0)
+    }
+
     fn compact(&mut self) -> Result<(), LedgerError> {
         for table in ["batches", "ids", "kept_logs", "counters"] {
             self.connection.words(&format!("VACUUM (ANALYZE) {table}")).map_err(|fault| fault.unwritable())?;

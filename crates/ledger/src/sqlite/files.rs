@@ -91,6 +91,10 @@ impl Shelf for Files {
         transaction.commit().map_err(unwritable)
     }
 
+    fn count(&mut self) -> Result<u64, LedgerError> {
+        tx::count(&self.connection)
+    }
+
     fn compact(&mut self) -> Result<(), LedgerError> {
         self.connection.execute_batch("VACUUM; ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)").map_err(unwritable)
     }

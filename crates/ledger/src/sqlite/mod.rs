@@ -176,9 +176,8 @@ impl Engine for SqliteLedger {
     }
 
     fn extent(connection: &Connection) -> Result<(u64, Option<Millis>), LedgerError> {
-        let count: Option<i64> = tx::one(connection, "SELECT count(*) FROM batches", [])?;
         let oldest: Option<Option<i64>> = tx::one(connection, "SELECT min(ended) FROM batches", [])?;
-        Ok((count.unwrap_or_default().cast_unsigned(), oldest.flatten().map(Millis)))
+        Ok((tx::count(connection)?, oldest.flatten().map(Millis)))
     }
 
     fn kept(&self, query: &ListQuery, scope: &Scope) -> Option<Answer> {

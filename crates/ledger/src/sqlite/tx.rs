@@ -399,6 +399,11 @@ fn exists(connection: &Connection, condition: &str, values: impl Params) -> Resu
     one(connection, &sql, values).map(Option::unwrap_or_default)
 }
 
+/// How many rows there are.
+pub(super) fn count(connection: &Connection) -> Result<u64, LedgerError> {
+    Ok(one::<i64>(connection, "SELECT count(*) FROM batches", [])?.unwrap_or_default().cast_unsigned())
+}
+
 /// The only cell of the only row, if there is one.
 pub(super) fn one<T: FromSql>(
     connection: &Connection,

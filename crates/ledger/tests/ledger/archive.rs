@@ -1,6 +1,8 @@
 //! What an operator does to a ledger, on both durable engines and from one to the other.
 
-use batchlingua_core::{BatchRef, BatchState, ByHand, KeptLog, Observation, Phase, RowId, Verdict};
+use batchlingua_core::{
+    BatchRef, BatchState, ByHand, KeptLog, Millis, Observation, Phase, Retention, Room, RowId, Times, Verdict,
+};
 use batchlingua_ledger::{Archive, LedgerError, Options};
 
 use crate::house::{Engine, House, START, intent, keyed, named, observation, scope, seen, text, with_spec};
@@ -128,11 +130,44 @@ async fn compaction_drops_what_has_ended_and_keeps_the_rest() {
     for engine in DURABLE {
         lived(engine).await.closed(|url| {
             let mut archive = Archive::take(url, &Options::default()).expect("nobody else has it");
-            assert_eq!(archive.compact(START).expect("nothing is so old"), 0);
-            assert_eq!(archive.compact(batchlingua_core::Millis(START.0 + 1)).expect("two have ended"), 2);
+            let mut compact = |ended_before, room| {
+                archive.compact(&Retention { ended_before, room, limit: 1 }).expect("rows can be dropped")
+            };
+            assert_eq!(compact(START, None), 0, "nothing is so old");
+            assert_eq!(compact(Millis(START.0 + 1), None), 2, "two have ended");
             assert!(
                 archive.find("2").expect("it is read").is_some() && archive.find("1").expect("it is read").is_none()
             );
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_makes_room_and_lets_the_first_ends_go() {
+    for engine in DURABLE {
+        let house = House::new(engine);
+        for n in 0..5 {
+            let entry = house.accepted(named(&format!("n{n}")), &format!("job-{n}")).await;
+            let (state, ended) =
+                if n == 2 { (BatchState::Running, None) } else { (BatchState::Failed, Some(Millis(START.0 + n))) };
+            let times = Times { ended, ..Times::default() };
+            house.observe(Observation { times, ..observation(entry.row, state) }).await;
+        }
+        house.closed(|url| {
+            let mut archive = Archive::take(url, &Options::default()).expect("nobody else has it");
+            let mut compact = |rows, ended_before| {
+                let room = Some(Room { rows, ended_before: Millis(START.0 + ended_before) });
+                archive.compact(&Retention { ended_before: START, room, limit: 2 }).expect("rows can be dropped")
+            };
+            assert_eq!(compact(5, 9), 0, "there is room");
+            assert_eq!(compact(0, 0), 0, "none has been there for long enough");
+            assert_eq!(compact(4, 9), 1);
+            assert_eq!(compact(0, 4), 2, "the last end is too new, and one has not ended");
+            for (id, is_there) in
+                [("job-0", false), ("job-1", false), ("job-2", true), ("job-3", false), ("job-4", true)]
+            {
+                assert_eq!(archive.find(id).expect("it is read").is_some(), is_there, "{engine:?}: {id}");
+            }
         });
     }
 }
