@@ -2,7 +2,7 @@
 //!
 //! Three engines, one behaviour. What a submit may become, when a batch may be shown and why a state never goes backwards is written once, in
 //! `rules` and `view`, over the few things that an engine can do inside one transaction (`table`); what memory answers and what a store is asked,
-//! once for those that have a store (`port`). [`open`] picks the engine by the URL:
+//! and how writes are gathered (`writer`), once for those that have a store (`port`). [`open`] picks the engine by the URL:
 //! SQLite for one process, PostgreSQL for several, memory for tests. One suite runs over all (`tests/suite`).
 //!
 //! Secrets are masked before an engine sees them (`masked`), so no engine can forget it.
@@ -23,6 +23,7 @@ mod sqlite;
 mod stored;
 mod table;
 mod view;
+mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

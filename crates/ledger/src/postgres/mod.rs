@@ -35,7 +35,7 @@ use self::{
     reader::Reader,
     slot::Slot,
     url::Place,
-    writer::{DatabaseClock, Tools, Writer},
+    writer::{DatabaseClock, Postgres, Tools},
 };
 use crate::{
     LedgerError, Options,
@@ -45,6 +45,7 @@ use crate::{
     row::{Id, Row},
     rules::Rules,
     table::Table,
+    writer::Writer,
 };
 
 /// Threads that read lists, which may take long, beside those that read single rows.
@@ -53,7 +54,7 @@ const LIST_READERS: usize = 1;
 pub(crate) struct PostgresLedger {
     points: Reader,
     lists: Reader,
-    writer: Writer,
+    writer: Writer<Postgres>,
     _listener: Listener,
     hot: Arc<Hot>,
     rules: Arc<Rules>,
@@ -81,7 +82,7 @@ impl PostgresLedger {
             Ok(Self {
                 points: Reader::start("ledger-rows", &place, within, options.readers)?,
                 lists: Reader::start("ledger-lists", &place, within, LIST_READERS)?,
-                writer: Writer::start(Tools {
+                writer: writer::start(Tools {
                     slot: slot(),
                     hot: hot.clone(),
                     rules: rules.clone(),
@@ -123,7 +124,7 @@ impl Engine for PostgresLedger {
         F: FnMut(&Rules, &mut dyn Table) -> Result<T, LedgerError> + Send + 'static,
     {
         let rules = self.rules.clone();
-        self.writer.run(move |tx| rule(&rules, tx)).await
+        self.writer.run(move |tx| rule(&rules, tx).and_then(|done| tx.flush().map(|()| done))).await
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, LedgerError>

@@ -1,26 +1,27 @@
-//! The one thread of this replica that writes, and how it stands back behind those of the others.
+//! How a group of writes becomes one transaction of the database, and how this replica's stand back behind those of the others: see
+//! [`crate::writer`].
 //!
-//! All that has queued while a commit was on its way is one transaction, as with SQLite. Across replicas writing transactions go one after the other:
-//! each takes the same advisory lock first, and only then looks at anything. So the rules are as alone here as they are on one file, and none of them
-//! has to be tried again; with SERIALIZABLE instead, every two submits would collide at the counter of ordinals. A replica that hangs inside
-//! is ended by the database (`idle_in_transaction_session_timeout`), one that is killed at once.
+//! Across replicas writing transactions go one after the other: each takes the same advisory lock first, and only then looks at anything. So the
+//! rules are as alone here as they are on one file, and none of them has to be tried again; with SERIALIZABLE instead, every two submits would
+//! collide at the counter of ordinals. A replica that hangs inside is ended by the database (`idle_in_transaction_session_timeout`), one that is
+//! killed at once.
 //!
 //! A connection that is lost while a COMMIT is on its way leaves the question whether it was done. The transaction's number answers it, on
 //! the next connection (`pg_xact_status`). Where there is none in time, the writes are refused, so nothing is sent upstream; and if it
 //! comes out that they were done after all, the intents among them are closed as never sent.
 
 use std::{
+    io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicI64, Ordering},
-        mpsc,
+        mpsc::RecvTimeoutError,
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 use batchlingua_core::{Clock, Health, Lease, Millis, Phase, Uuid, Verdict};
-use tokio::sync::oneshot;
 
 use super::{
     connection::{Connection, Fault, Order},
@@ -31,7 +32,12 @@ use super::{
     tx::{Counters, Tx},
     value::Value,
 };
-use crate::{LedgerError, cache::Changes, kept::Moved, rules::Rules};
+use crate::{
+    cache::Changes,
+    kept::Moved,
+    rules::Rules,
+    writer::{self, Condition, Failed, LastWord, Queue, Store, Writer},
+};
 
 /// How often an idle writer sees that its database is there, and how often a refused one sees whether it is back.
 const IDLE: Duration = Duration::from_secs(2);
@@ -65,12 +71,14 @@ impl Clock for DatabaseClock {
     }
 }
 
-/// The writer's thread and the way to it.
-pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
-    health: Arc<Mutex<Health>>,
+/// PostgreSQL, to the writer.
+pub(super) struct Postgres;
+
+impl Store for Postgres {
+    type Tx<'t> = Tx<'t>;
 }
+
+type Job = Box<dyn writer::Job<Postgres>>;
 
 /// What the writer works with.
 pub(super) struct Tools {
@@ -83,81 +91,8 @@ pub(super) struct Tools {
     pub(super) within: Duration,
 }
 
-impl Writer {
-    pub(super) fn start(tools: Tools) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel();
-        let health = Arc::new(Mutex::new(Health::Good));
-        let mut work = Work { tools, health: health.clone(), unknown: None };
-        let thread = thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || work.run(&jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), health })
-    }
-
-    /// Runs it in a transaction and answers when that is durable. Once asked it is done, even if nobody waits for the answer.
-    pub(super) async fn run<T, F>(&self, rule: F) -> Result<T, LedgerError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let job = Asked { rule: Some(rule), result: None, reply };
-        let queue = self.queue.as_ref().ok_or(LedgerError::Stopped)?;
-        queue.send(Box::new(job)).map_err(|_| LedgerError::Stopped)?;
-        answer.await.map_err(|_| LedgerError::Stopped)?
-    }
-
-    pub(super) fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the ledger's writer had panicked");
-        }
-    }
-}
-
-/// A write and whoever waits for it.
-trait Job: Send {
-    /// Whether it went well; its own answer says why not.
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
-    /// With why nothing of the group is there, if so.
-    fn answer(self: Box<Self>, lost: Option<Arc<str>>);
-}
-
-struct Asked<F, T> {
-    rule: Option<F>,
-    result: Option<Result<T, LedgerError>>,
-    reply: oneshot::Sender<Result<T, LedgerError>>,
-}
-
-impl<F, T> Job for Asked<F, T>
-where
-    T: Send,
-    F: FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send,
-{
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        let rule = self.rule.take().expect("a job runs once");
-        let result = rule(tx).and_then(|done| tx.flush().map(|()| done));
-        let went_well = result.is_ok();
-        self.result = Some(result);
-        went_well
-    }
-
-    fn answer(self: Box<Self>, lost: Option<Arc<str>>) {
-        let result = match (self.result, lost) {
-            // What a rule said of a transaction that was lost may have been about what is not there.
-            (_, Some(lost)) => Err(LedgerError::Unwritable(lost)),
-            (Some(done), None) => done,
-            (None, None) => Err(LedgerError::Stopped),
-        };
-        // Whoever asked may be gone; what was asked is done all the same.
-        let _ = self.reply.send(result);
-    }
+pub(super) fn start(tools: Tools) -> io::Result<Writer<Postgres>> {
+    Writer::start(move |queue, condition| Work { tools, condition, unknown: None }.run(queue))
 }
 
 /// Intents whose writer was told that they are not there.
@@ -166,34 +101,23 @@ struct Disown {
     intents: Vec<Lease>,
 }
 
-impl Job for Disown {
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+impl writer::Job<Postgres> for Disown {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
         for lease in &self.intents {
             let why = "the ledger did not say in time that it was written, so nothing was sent";
             match self.rules.settle(tx, lease, &Verdict::Failed(why.to_owned())) {
                 Ok(entry) => {
                     tracing::warn!(batch.id = %entry.batch.id.uuid, "a submit that was refused had been written; it is closed as never sent")
                 }
-                Err(error) if error.is_of_the_store() => return false,
+                Err(error) if error.is_of_the_store() => return Err(Failed::from(&error)),
                 // Somebody has taken it over, or a person has settled it.
                 Err(_) => {}
             }
         }
-        tx.flush().is_ok()
+        tx.flush().map_err(|error| Failed::from(&error))
     }
 
     fn answer(self: Box<Self>, _: Option<Arc<str>>) {}
-}
-
-/// A writer that panics says so before it is gone.
-struct LastWord(Arc<Mutex<Health>>);
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Health::Bad(LedgerError::Stopped.to_string());
-        }
-    }
 }
 
 /// A commit of which nobody knows whether it was done.
@@ -218,39 +142,28 @@ enum Fate {
 
 struct Work {
     tools: Tools,
-    health: Arc<Mutex<Health>>,
+    condition: Arc<Condition>,
     unknown: Option<Unknown>,
 }
 
 impl Work {
-    fn run(&mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
+    fn run(&mut self, queue: &Queue<Postgres>) {
         loop {
-            let pause = if self.is_well() { IDLE } else { AWAY };
-            match jobs.recv_timeout(pause) {
-                Ok(first) => {
-                    let mut group = vec![first];
-                    group.extend(jobs.try_iter().take(self.tools.group.max(1) - 1));
-                    self.work(group);
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.look(),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            let pause = if self.condition.is() == Health::Good { IDLE } else { AWAY };
+            match queue.recv_timeout(pause) {
+                Ok(first) => self.work(writer::group(first, queue, self.tools.group)),
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn work(&mut self, mut group: Vec<Box<dyn Job>>) {
-        // Behind the group, so that a panic is known before those in it learn that nobody will answer.
-        let _last_word = LastWord(self.health.clone());
-        let lost: Option<Arc<str>> = match self.settle_unknown().and_then(|()| self.commit(&mut group)) {
-            Ok(()) => {
-                self.tell(None);
-                None
-            }
-            Err(fault) => {
-                self.tell(Some(fault.text()));
-                Some(fault.text().into())
-            }
-        };
+    fn work(&mut self, mut group: Vec<Job>) {
+        let condition = self.condition.clone();
+        let _last_word = LastWord(&condition);
+        let lost = self.settle_unknown().and_then(|()| self.commit(&mut group)).err().map(|fault| fault.text());
+        condition.tell(lost.clone(), true);
+        let lost: Option<Arc<str>> = lost.map(Into::into);
         for job in group {
             job.answer(lost.clone());
         }
@@ -262,7 +175,7 @@ impl Work {
             let (connection, is_new) = self.tools.slot.get()?;
             if is_new { Ok(()) } else { connection.words("SELECT 1").map(drop) }
         });
-        self.tell(seen.err().map(|fault| fault.text()));
+        self.condition.tell(seen.err().map(|fault| fault.text()), true);
     }
 
     /// What was left open is closed before anything else is written.
@@ -274,8 +187,8 @@ impl Work {
             Fate::Done => {
                 let intents =
                     self.unknown.as_mut().map(|unknown| std::mem::take(&mut unknown.intents)).unwrap_or_default();
-                let mut group: Vec<Box<dyn Job>> =
-                    vec![Box::new(Disown { rules: self.tools.rules.clone(), intents: intents.clone() })];
+                let mut group: [Job; 1] =
+                    [Box::new(Disown { rules: self.tools.rules.clone(), intents: intents.clone() })];
                 let done = self.commit(&mut group);
                 if done.is_err() {
                     // This may be unknown itself by now; it is about the same rows, and to close them twice changes nothing.
@@ -290,7 +203,7 @@ impl Work {
         Ok(())
     }
 
-    fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    fn commit(&mut self, group: &mut [Job]) -> Result<(), Fault> {
         let Tools { slot, hot, clock, .. } = &mut self.tools;
         let (connection, is_new) = slot.get()?;
         if is_new {
@@ -354,26 +267,6 @@ impl Work {
             _ => Fate::NotDone,
         })
     }
-
-    fn is_well(&self) -> bool {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Good
-    }
-
-    fn tell(&self, fault: Option<String>) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*health, fault) {
-            (Health::Good, Some(cause)) => {
-                tracing::error!(cause, "the ledger cannot be written: submits are refused");
-                *health = Health::Bad(cause);
-            }
-            (Health::Bad(_), Some(cause)) => *health = Health::Bad(cause),
-            (Health::Bad(_), None) => {
-                tracing::info!("the ledger can be written again");
-                *health = Health::Good;
-            }
-            (Health::Good, None) => {}
-        }
-    }
 }
 
 /// Behind all others that write; the counters as they stand then.
@@ -393,7 +286,7 @@ pub(super) fn begin(connection: &Connection, clock: Option<&DatabaseClock>) -> R
 fn run(
     connection: &Connection,
     mut counters: Counters,
-    group: &mut [Box<dyn Job>],
+    group: &mut [Job],
     by: u64,
 ) -> Result<Option<(u64, Done)>, Fault> {
     let at_first = counters;
@@ -404,7 +297,7 @@ fn run(
     for job in group {
         let before = if is_first { Vec::new() } else { vec![Order::Words(NEXT)] };
         let mut tx = Tx::new(connection, counters, before);
-        if job.run(&mut tx) {
+        if job.run(&mut tx).is_ok() {
             wrote |= tx.wrote;
             counters = tx.counters;
             changes.rows.append(&mut tx.changes.rows);

@@ -27,7 +27,7 @@ pub(crate) use self::files::Files;
 use self::{
     reader::Reader,
     tx::Tx,
-    writer::{Gate, Writer},
+    writer::{Gate, Sqlite},
 };
 use crate::{
     LedgerError, Options,
@@ -37,6 +37,7 @@ use crate::{
     row::{Id, Row},
     rules::Rules,
     table::Table,
+    writer::Writer,
 };
 
 /// How many prepared statements a connection keeps: all that there are but the rarer lists.
@@ -56,7 +57,7 @@ const CHECKPOINT: i64 = 4_000;
 pub(crate) struct SqliteLedger {
     points: Reader,
     lists: Reader,
-    writer: Writer,
+    writer: Writer<Sqlite>,
     cache: Arc<Cache>,
     kept: Arc<Lists>,
     gate: Arc<Gate>,
@@ -82,7 +83,7 @@ impl SqliteLedger {
         Ok(Port(Self {
             points: reader("ledger-rows")?,
             lists: reader("ledger-lists")?,
-            writer: Writer::start(connection, lock, (cache.clone(), kept.clone(), gate.clone()), options.group)
+            writer: writer::start(connection, lock, (cache.clone(), kept.clone(), gate.clone()), options.group)
                 .map_err(LedgerError::io(path))?,
             cache,
             kept,
