@@ -2,7 +2,7 @@
 //!
 //! Three engines, one behaviour. What a submit may become, when a batch may be shown and why a state never goes backwards is written once, in
 //! `rules` and `view`, over the few things that an engine can do inside one transaction (`table`); what memory answers and what a store is asked,
-//! and how writes are gathered (`writer`), once for those that have a store (`port`). [`open`] picks the engine by the URL:
+//! and the threads that read and write (`reader`, `writer`), once for those that have a store (`port`). [`open`] picks the engine by the URL:
 //! SQLite for one process, PostgreSQL for several, memory for tests. One suite runs over all (`tests/suite`).
 //!
 //! Secrets are masked before an engine sees them (`masked`), so no engine can forget it.
@@ -17,6 +17,7 @@ mod masked;
 mod memory;
 mod port;
 mod postgres;
+mod reader;
 mod row;
 mod rules;
 mod sqlite;

@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
 };
 
@@ -136,12 +136,12 @@ pub(crate) struct Condition(Mutex<Health>);
 
 impl Condition {
     pub(crate) fn is(&self) -> Health {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.health().clone()
     }
 
     /// What the store said at last, if anything failed. Where nothing did, it is well again once that `proves` it.
     pub(crate) fn tell(&self, fault: Option<String>, proves: bool) {
-        let mut health = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.health();
         match (&*health, fault) {
             (Health::Good, Some(cause)) => {
                 tracing::error!(cause, "the ledger cannot be written: submits are refused");
@@ -155,6 +155,10 @@ impl Condition {
             (Health::Good | Health::Bad(_), None) => {}
         }
     }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A writer that panics says so before it is gone. Held behind a group, so that it is known before those in the group learn that nobody will answer.
@@ -163,7 +167,41 @@ pub(crate) struct LastWord<'a>(pub(crate) &'a Condition);
 impl Drop for LastWord<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Health::Bad(LedgerError::Stopped.to_string());
+            *self.0.health() = Health::Bad(LedgerError::Stopped.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlingua_core::RowId;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Store for Nothing {
+        type Tx<'t> = ();
+    }
+
+    /// What the asker hears when its rule said this and the group went so.
+    fn heard(rule: impl Fn() -> Result<u8, LedgerError> + Send, lost: Option<&str>) -> Result<u8, LedgerError> {
+        let (reply, mut answer) = oneshot::channel();
+        let mut job: Box<dyn Job<Nothing>> = Box::new(Asked { rule: move |(): &mut ()| rule(), result: None, reply });
+        let _ = job.run(&mut ());
+        job.answer(lost.map(Into::into));
+        answer.try_recv().expect("it was answered")
+    }
+
+    #[test]
+    fn what_a_rule_said_counts_only_where_its_group_is_there() {
+        let refused = || Err(LedgerError::NoRow(RowId(7)));
+        assert!(matches!(heard(refused, None), Err(LedgerError::NoRow(RowId(7)))));
+        assert!(matches!(heard(|| Ok(1), None), Ok(1)));
+        for lost in [heard(refused, Some("disk full")), heard(|| Ok(1), Some("disk full"))] {
+            assert!(matches!(&lost, Err(LedgerError::Unwritable(why)) if &**why == "disk full"), "{lost:?}");
+        }
+        let own = heard(|| Err(LedgerError::Unreadable("torn".into())), Some("disk full"));
+        assert!(matches!(&own, Err(LedgerError::Unreadable(why)) if &**why == "torn"), "{own:?}");
     }
 }

@@ -23,7 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use batchlingua_core::{Health, KeptLog, ListQuery, Millis, RowId, Scope};
 
@@ -32,7 +32,7 @@ use self::{
     connection::Connection,
     hot::{Hot, Trust},
     listen::Listener,
-    reader::Reader,
+    reader::twice,
     slot::Slot,
     url::Place,
     writer::{DatabaseClock, Postgres, Tools},
@@ -42,6 +42,7 @@ use crate::{
     cache::Cache,
     kept::Answer,
     port::{Engine, Port},
+    reader::Reader,
     row::{Id, Row},
     rules::Rules,
     table::Table,
@@ -52,8 +53,8 @@ use crate::{
 const LIST_READERS: usize = 1;
 
 pub(crate) struct PostgresLedger {
-    points: Reader,
-    lists: Reader,
+    points: Reader<Slot>,
+    lists: Reader<Slot>,
     writer: Writer<Postgres>,
     _listener: Listener,
     hot: Arc<Hot>,
@@ -77,11 +78,12 @@ impl PostgresLedger {
         let rules = Arc::new(Rules::of_several_processes(&options));
         let hot = Arc::new(Hot::new(options.cache_entries, options.list_rows));
         let slot = || Slot::new(place.clone(), within);
+        let reader = |name, threads| Reader::start(name, iter::repeat_with(slot).take(threads));
         let failed = LedgerError::io(&place.shown);
         let start = || {
             Ok(Self {
-                points: Reader::start("ledger-rows", &place, within, options.readers)?,
-                lists: Reader::start("ledger-lists", &place, within, LIST_READERS)?,
+                points: reader("ledger-rows", options.readers.max(1))?,
+                lists: reader("ledger-lists", LIST_READERS)?,
                 writer: writer::start(Tools {
                     slot: slot(),
                     hot: hot.clone(),
@@ -132,7 +134,7 @@ impl Engine for PostgresLedger {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
     {
-        self.points.run(read).await
+        self.points.run(move |slot| twice(slot, &read)).await
     }
 
     async fn read_many<T, F>(&self, read: F) -> Result<T, LedgerError>
@@ -140,7 +142,7 @@ impl Engine for PostgresLedger {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
     {
-        self.lists.run(read).await
+        self.lists.run(move |slot| twice(slot, &read)).await
     }
 
     fn rows(connection: &Connection, rows: &[RowId]) -> Result<Vec<Option<Arc<Row>>>, LedgerError> {
@@ -195,7 +197,7 @@ impl Engine for PostgresLedger {
             let ended = list.end();
             answer.and_then(|answer| ended.map(|()| answer))
         };
-        self.lists.run(read).await
+        self.read_many(read).await
     }
 
     async fn health(&self) -> Health {

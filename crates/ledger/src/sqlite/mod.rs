@@ -25,7 +25,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 pub(crate) use self::files::Files;
 use self::{
-    reader::Reader,
+    reader::on_snapshot,
     tx::Tx,
     writer::{Gate, Sqlite},
 };
@@ -34,6 +34,7 @@ use crate::{
     cache::Cache,
     kept::{Answer, Lists},
     port::{Engine, Port},
+    reader::Reader,
     row::{Id, Row},
     rules::Rules,
     table::Table,
@@ -55,8 +56,8 @@ const CHECKPOINT: i64 = 4_000;
 
 /// The readers are dropped before the writer, whose connection tidies the files up when it is the last.
 pub(crate) struct SqliteLedger {
-    points: Reader,
-    lists: Reader,
+    points: Reader<Connection>,
+    lists: Reader<Connection>,
     writer: Writer<Sqlite>,
     cache: Arc<Cache>,
     kept: Arc<Lists>,
@@ -76,7 +77,7 @@ impl SqliteLedger {
         let connection = connect(path, migrations)?;
         let reader = |name| {
             let connection = reader::connect(path).map_err(|cause| LedgerError::open(path, cause))?;
-            Reader::start(name, connection).map_err(LedgerError::io(path))
+            Reader::start(name, [connection]).map_err(LedgerError::io(path))
         };
         let cache = Arc::new(Cache::new(options.cache_entries));
         let (kept, gate) = (Arc::new(Lists::new(options.list_rows)), Arc::new(Gate::default()));
@@ -135,7 +136,7 @@ impl Engine for SqliteLedger {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
     {
-        self.points.run(read).await
+        self.points.run(move |connection| on_snapshot(connection, read)).await
     }
 
     async fn read_many<T, F>(&self, read: F) -> Result<T, LedgerError>
@@ -143,7 +144,7 @@ impl Engine for SqliteLedger {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
     {
-        self.lists.run(read).await
+        self.lists.run(move |connection| on_snapshot(connection, read)).await
     }
 
     fn rows(connection: &Connection, rows: &[RowId]) -> Result<Vec<Option<Arc<Row>>>, LedgerError> {
@@ -200,7 +201,7 @@ impl Engine for SqliteLedger {
                 &list::Read { connection, cache: &cache, query: &query, scope: &scope, now },
             )
         };
-        self.lists.run(read).await
+        self.read_many(read).await
     }
 
     /// A store that did not take writes is tried anew: while nobody submits, nobody else would notice that it does again.
