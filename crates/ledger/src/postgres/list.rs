@@ -8,7 +8,7 @@ use super::{
     columns::{self, hidden_mark},
     connection::Connection,
     reader::SNAPSHOT,
-    tx::{get_all, id_text, read},
+    tx::{get_all, id_text, number, read},
     value::{Value, escaped},
 };
 use crate::{
@@ -91,7 +91,7 @@ impl Source for Read<'_> {
     }
 
     fn with_numbers(&self, rows: Vec<RowId>) -> Result<Vec<Arc<Row>>, LedgerError> {
-        Ok(get_all(self.connection, &rows)?.into_iter().flatten().collect())
+        with_numbers(self.connection, &rows)
     }
 
     fn count(&self) -> Result<Count, LedgerError> {
@@ -103,9 +103,18 @@ impl Source for Read<'_> {
     }
 }
 
-/// The rows of a window.
+/// The rows of a window: found by an index, in which what stands before them is passed, and then read.
 fn page(connection: &Connection, query: &ListQuery, scope: &Scope, now: Millis) -> Result<Vec<Arc<Row>>, LedgerError> {
-    shown(connection, matching(query, scope), query.order, query.window, now)
+    let (condition, values) = windowed(matching(query, scope), query.order, query.window, now);
+    let sql = format!(r#"SELECT "row" FROM batches WHERE {condition}"#);
+    let found = connection.query(&sql, &values).map_err(|fault| fault.unreadable())?;
+    let found: Vec<RowId> = found.iter().map(number).collect::<Result<_, _>>()?;
+    with_numbers(connection, &found)
+}
+
+/// The rows with these numbers, in their order.
+fn with_numbers(connection: &Connection, numbers: &[RowId]) -> Result<Vec<Arc<Row>>, LedgerError> {
+    Ok(get_all(connection, numbers)?.into_iter().flatten().collect())
 }
 
 /// How many there are in all.
@@ -138,7 +147,7 @@ fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize
     if total > most {
         let numbers = numbers.unwrap_or_default();
         let (numbers, _) = numbers.as_chunks::<8>();
-        let numbers = (numbers.len() == total).then(|| Numbers::from_iter(numbers.iter().map(number)));
+        let numbers = (numbers.len() == total).then(|| Numbers::from_iter(numbers.iter().map(packed)));
         return Ok(Extent::Count(count, numbers));
     }
     let condition = matching(query, scope);
@@ -149,7 +158,7 @@ fn extent(connection: &Connection, query: &ListQuery, scope: &Scope, most: usize
     Ok(Extent::Members(Members::new(Floors::of(query, scope), members)))
 }
 
-fn number(bytes: &[u8; 8]) -> RowId {
+fn packed(bytes: &[u8; 8]) -> RowId {
     RowId(i64::from_be_bytes(*bytes))
 }
 
@@ -168,28 +177,18 @@ pub(super) fn newest_named(
     let mut condition = listed(scope);
     condition.and("md5(name) = md5(?) AND name = ?", [name.into(), name.into()]);
     let newest = Order { key: SortKey::Created, descending: true };
-    Ok(shown(connection, condition, newest, Window { from: 0, size: 1 }, Millis::default())?.pop())
+    let (condition, values) = windowed(condition, newest, Window { from: 0, size: 1 }, Millis::default());
+    Ok(read(connection, &format!("SELECT {} FROM batches WHERE {condition}", *columns::ALL), &values)?.pop())
 }
 
-fn shown(
-    connection: &Connection,
-    condition: Where,
-    order: Order,
-    window: Window,
-    now: Millis,
-) -> Result<Vec<Arc<Row>>, LedgerError> {
-    let sql = format!(
-        "SELECT {} FROM batches WHERE {} ORDER BY {} LIMIT ? OFFSET ?",
-        *columns::ALL,
-        condition.sql,
-        order_by(order)
-    );
+/// The condition with its order and limit.
+fn windowed(condition: Where, order: Order, window: Window, now: Millis) -> (String, Vec<Value>) {
+    let sql = format!("{} ORDER BY {} LIMIT ? OFFSET ?", condition.sql, order_by(order));
     let signed = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     // Only how long a batch has run depends on when that is asked.
     let now = matches!(order.key, SortKey::Duration | SortKey::Lifetime).then_some(Value::Integer(now.0));
-    let values: Vec<Value> =
-        condition.values.into_iter().chain(now).chain([signed(window.size), signed(window.from)]).collect();
-    read(connection, &sql, &values)
+    let limits = [signed(window.size), signed(window.from)];
+    (sql, condition.values.into_iter().chain(now).chain(limits).collect())
 }
 
 fn listed(scope: &Scope) -> Where {
@@ -259,5 +258,50 @@ fn order_by(order: Order) -> String {
             let ran = "CASE WHEN started IS NULL THEN 0 ELSE greatest(0, coalesce(ended, ?) - started) END";
             format!(r#"{ran} {direction}, created, "row""#)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlingua_testkit::postgres::Postgres;
+
+    use super::{
+        super::{PostgresLedger, tests::connected},
+        *,
+    };
+    use crate::Options;
+
+    #[test]
+    fn long_lists_are_walked_and_counted_without_the_rows() {
+        let database = Postgres::shared().database();
+        drop(PostgresLedger::open(&database.url(), &Options::default()).expect("a new ledger opens"));
+        let connection = connected(&database);
+        connection.words("SET enable_seqscan = off; SET enable_bitmapscan = off").expect("it can be set");
+        let explained = |what: &str, condition: &str, values: &[Value]| {
+            let sql = format!("EXPLAIN SELECT {what} FROM batches WHERE {condition}");
+            let plan = connection.query(&sql, values).expect("it can be explained");
+            plan.iter().map(|line| line.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+        };
+        let scope = Scope {
+            dialect: "livy".into(),
+            backends: Some(vec!["a".into(), "b".into()]),
+            projects: None,
+            unscoped: true,
+            ended_from: Some(Millis(1)),
+        };
+        for (key, descending, index) in [
+            (SortKey::Created, false, "batches_by_created"),
+            (SortKey::Created, true, "batches_by_created"),
+            (SortKey::Modified, true, "batches_by_change"),
+        ] {
+            let query = ListQuery { order: Order { key, descending }, ..ListQuery::default() };
+            let (condition, values) = windowed(matching(&query, &scope), query.order, query.window, Millis(0));
+            let plan = explained(r#""row""#, &condition, &values);
+            let walks = plan.contains("Index Only Scan") && plan.contains(index) && !plan.contains("Sort");
+            assert!(walks, "{key:?}: {plan}");
+        }
+        let all = matching(&ListQuery::default(), &scope);
+        let plan = explained("count(*), min(ended)", &all.sql, &all.values);
+        assert!(plan.contains("Index Only Scan"), "{plan}");
     }
 }

@@ -10,7 +10,7 @@
 use super::connection::{Connection, Fault};
 
 /// The statements that lead from each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// Both locks are of this class; its number is `BtLg`.
 pub(super) const MIGRATING: &str = "SELECT pg_advisory_xact_lock(1114917991, 1)";
@@ -96,6 +96,15 @@ const VERSION_1: &str = r#"
 
 /// Since when a backend has not shown a batch: what is waited for before it is called lost goes on in the next life.
 const VERSION_2: &str = "ALTER TABLE batches ADD COLUMN missing bigint";
+
+/// What lists are counted by, and what stands before a page is passed by, without a look at the rows. A change of `ended` is one of `modified` too, so
+/// that no more entries are written than before. Projects are not among it: how long one is a client may choose.
+const VERSION_3: &str = r#"
+    DROP INDEX batches_by_created;
+    CREATE INDEX batches_by_created ON batches (created, "row") INCLUDE (backend, hidden, ended) WHERE phase = 'accepted';
+    DROP INDEX batches_by_change;
+    CREATE INDEX batches_by_change ON batches (modified DESC, created, "row") INCLUDE (backend, hidden, ended) WHERE phase = 'accepted';
+"#;
 
 /// What a database says of itself before anything is changed.
 pub(super) enum Found {

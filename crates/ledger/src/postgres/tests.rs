@@ -11,7 +11,7 @@ use batchlingua_testkit::postgres::{Database, Postgres};
 use super::{PostgresLedger, connection::Connection, hot::Trust, schema, tx::search, url::Place};
 use crate::{LedgerError, Options, cache::Changes, row::Id};
 
-fn connected(database: &Database) -> Connection {
+pub(super) fn connected(database: &Database) -> Connection {
     let within = Duration::from_secs(30);
     let place = Place::of(&database.url(), within).expect("the URL is good");
     Connection::open(&place, within).expect("the server is there")

@@ -361,7 +361,7 @@ pub(super) fn read(connection: &Connection, sql: &str, values: &[Value]) -> Resu
     connection.query(sql, values).map_err(|fault| fault.unreadable())?.iter().map(columns::read).collect()
 }
 
-fn number(sql: &tokio_postgres::Row) -> Result<RowId, LedgerError> {
+pub(super) fn number(sql: &tokio_postgres::Row) -> Result<RowId, LedgerError> {
     sql.try_get(0).map(RowId).map_err(|error| LedgerError::Corrupt(error.to_string()))
 }
 

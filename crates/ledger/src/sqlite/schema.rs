@@ -13,7 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x4274_4c67;
 
 /// The statements that lead from each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
     CREATE TABLE batches (
@@ -127,6 +127,12 @@ const VERSION_6: &str = "
     ALTER TABLE ids ADD COLUMN apart INTEGER NOT NULL DEFAULT 1;
     DROP INDEX ids_by_row;
     CREATE INDEX ids_apart ON ids (row) WHERE apart = 1;
+";
+
+/// A page from far inside a list in the order of the last change: what stands before it is passed without a look at the rows.
+const VERSION_7: &str = "
+    DROP INDEX batches_by_change;
+    CREATE INDEX batches_by_change ON batches (modified DESC, created, row, backend, project, hidden) WHERE phase = 'accepted';
 ";
 
 /// Brings the file to the newest version; where it was before.

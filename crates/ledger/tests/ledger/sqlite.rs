@@ -146,7 +146,7 @@ async fn a_newer_ledger_is_refused_and_left_as_it_was() {
     for (dir, version) in [(dir.as_path(), 4712), (killed.path(), 4712)] {
         let before = files(dir);
         let refused = refusal(dir);
-        assert!(refused.contains(&format!("version {version}")) && refused.contains("up to 6"), "{refused}");
+        assert!(refused.contains(&format!("version {version}")) && refused.contains("up to 7"), "{refused}");
         let after = files(dir);
         assert_eq!(before.get(&dir.join("ledger.db")), after.get(&dir.join("ledger.db")));
         assert_eq!(before.get(&dir.join("ledger.db-wal")), after.get(&dir.join("ledger.db-wal")));
