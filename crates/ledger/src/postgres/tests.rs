@@ -59,6 +59,16 @@ fn a_half_migration_is_not_there() {
     assert!(matches!(open(schema::MIGRATIONS), Err(LedgerError::Newer { .. })));
 }
 
+#[test]
+fn a_migration_takes_as_long_as_it_takes() {
+    let database = Postgres::shared().database();
+    let options = Options { timeout: Duration::from_secs(2), ..Options::default() };
+    let open = |migrations: &[&str]| PostgresLedger::open_with(&database.url(), &options, migrations);
+    drop(open(schema::MIGRATIONS).expect("a new ledger opens"));
+    // Of a table so large that the step takes longer than any other statement may.
+    drop(open(&[schema::MIGRATIONS, &["SELECT pg_sleep(3)"]].concat()).expect("the step is taken"));
+}
+
 fn wish(uuid: Uuid) -> NewIntent {
     NewIntent {
         marker: Marker { uuid, name: None },
