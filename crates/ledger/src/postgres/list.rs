@@ -105,7 +105,7 @@ impl Source for Read<'_> {
 
 /// The rows of a window: found by an index, in which what stands before them is passed, and then read.
 fn page(connection: &Connection, query: &ListQuery, scope: &Scope, now: Millis) -> Result<Vec<Arc<Row>>, LedgerError> {
-    let (condition, values) = windowed(matching(query, scope), query.order, query.window, now);
+    let (condition, values) = window(matching(query, scope), query.order, query.window, now);
     let sql = format!(r#"SELECT "row" FROM batches WHERE {condition}"#);
     let found = connection.query(&sql, &values).map_err(|fault| fault.unreadable())?;
     let found: Vec<RowId> = found.iter().map(number).collect::<Result<_, _>>()?;
@@ -177,12 +177,12 @@ pub(super) fn newest_named(
     let mut condition = listed(scope);
     condition.and("md5(name) = md5(?) AND name = ?", [name.into(), name.into()]);
     let newest = Order { key: SortKey::Created, descending: true };
-    let (condition, values) = windowed(condition, newest, Window { from: 0, size: 1 }, Millis::default());
+    let (condition, values) = window(condition, newest, Window { from: 0, size: 1 }, Millis::default());
     Ok(read(connection, &format!("SELECT {} FROM batches WHERE {condition}", *columns::ALL), &values)?.pop())
 }
 
 /// The condition with its order and limit.
-fn windowed(condition: Where, order: Order, window: Window, now: Millis) -> (String, Vec<Value>) {
+fn window(condition: Where, order: Order, window: Window, now: Millis) -> (String, Vec<Value>) {
     let sql = format!("{} ORDER BY {} LIMIT ? OFFSET ?", condition.sql, order_by(order));
     let signed = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     // Only how long a batch has run depends on when that is asked.
@@ -295,7 +295,7 @@ mod tests {
             (SortKey::Modified, true, "batches_by_change"),
         ] {
             let query = ListQuery { order: Order { key, descending }, ..ListQuery::default() };
-            let (condition, values) = windowed(matching(&query, &scope), query.order, query.window, Millis(0));
+            let (condition, values) = window(matching(&query, &scope), query.order, query.window, Millis(0));
             let plan = explained(r#""row""#, &condition, &values);
             let walks = plan.contains("Index Only Scan") && plan.contains(index) && !plan.contains("Sort");
             assert!(walks, "{key:?}: {plan}");

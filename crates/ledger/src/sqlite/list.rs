@@ -264,7 +264,7 @@ mod tests {
             ended_from: None,
         };
         let (count, rows) = plans(&ListQuery::default(), &all);
-        assert!(count.contains("COVERING INDEX batches_by_c"), "{count}");
+        assert!(count.contains("COVERING INDEX batches_by_change"), "{count}");
         assert!(rows.contains("INDEX batches_by_created") && !rows.contains("TEMP B-TREE"), "{rows}");
 
         let last_changed = Order { key: SortKey::Modified, descending: true };
